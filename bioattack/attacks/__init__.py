@@ -1,0 +1,1 @@
+"""Attacks on a Classifier, and the bridge to Foolbox."""

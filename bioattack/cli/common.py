@@ -1,0 +1,201 @@
+"""What every command shares: a parser made from a frozen dataclass, one-sentence errors, exit codes."""
+
+import dataclasses
+import json
+import os
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bioattack._version import __version__
+
+DONE, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+Options = TypeVar("Options")
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """The face of one command.
+
+    Args:
+        name: What the user types, such as ``bioattack-train``.
+        summary: One sentence on what it does.
+        example: A command line that runs as printed.
+    """
+
+    name: str
+    summary: str
+    example: str
+
+
+def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -> Options:
+    """Reads a command line into a frozen dataclass.
+
+    The order is: the dataclass' defaults, then ``--config FILE.toml``, then the flags. A field
+    ``batch_size`` is the flag ``--batch-size`` and the TOML key ``batch_size``; its help is its entry under
+    ``Args`` in the dataclass' docstring. A ``tuple`` field takes several values after one flag, a ``bool``
+    field is ``--name`` and ``--no-name``; a field with ``metadata={"repeat": True}`` takes a value each time
+    its flag is given; one with ``metadata={"positional": True}`` has no flag; one with ``choices`` in its
+    metadata lists them.
+
+    Args:
+        options_class: A frozen dataclass; fields without a default are required.
+        command: Names, summary and example of the command.
+        argv: The arguments after the command's name.
+
+    Raises:
+        SystemExit: With code 2 and one sentence on standard error for bad arguments, 0 for ``--help`` and
+            ``--version``.
+    """
+    fields = dataclasses.fields(options_class)  # type: ignore[arg-type]
+    repeated = {_flag(field) for field in fields if field.metadata.get("repeat")}
+    parser = _make_parser(options_class, command)
+    namespace = parser.parse_args(
+        [f"{word}+" if word in repeated else word for word in _existing_config(command, argv)]
+    )
+    values = {field.name: namespace[field.name] for field in fields}
+    for field in fields:
+        if isinstance(values[field.name], list):
+            values[field.name] = tuple(values[field.name])
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and values[field.name] in (None, ()):
+            parser.error(f"{_flag(field)} is required")
+    return options_class(**values)
+
+
+def _existing_config(command: Command, argv: Sequence[str]) -> Sequence[str]:
+    """Refuses a ``--config`` that names no file: jsonargparse would read the name itself as TOML."""
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        path = (
+            following
+            if word == "--config"
+            else word.partition("=")[2]
+            if word.startswith("--config=")
+            else None
+        )
+        if path is not None and not Path(path).is_file():
+            fail(command.name, f"--config: there is no file {path!r}; give a TOML file of options")
+    return argv
+
+
+def _make_parser(options_class: type[Any], command: Command) -> Any:
+    from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter
+
+    class Parser(ArgumentParser):
+        def error(self, message: str, ex: Exception | None = None) -> typing.NoReturn:  # noqa: ARG002
+            sentence = " ".join(str(message).split()).removeprefix("error: ")
+            sentence = sentence.replace("<class '", "").replace("'>", "")
+            fail(command.name, f"{sentence} ({command.name} --help lists the options)")
+
+    class HelpFormatter(DefaultHelpFormatter):
+        def _get_help_string(self, action: Any) -> str:
+            text = str(action.help or "")
+            is_plain = action.default in (None, {}, "==SUPPRESS==") or action.dest in ("help", "version")
+            default = (
+                " ".join(map(str, action.default)) if isinstance(action.default, list) else action.default
+            )
+            return text if is_plain else f"{text} (default: {default})"
+
+    parser = Parser(
+        prog=command.name,
+        description=command.summary,
+        epilog=f"example: {command.example}",
+        parser_mode="toml",
+        default_env=False,
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--config", action="config", metavar="FILE", help="TOML file of options; flags win over it"
+    )
+    types = typing.get_type_hints(options_class)
+    help_texts = _field_help(options_class)
+    for field in dataclasses.fields(options_class):
+        kind = types[field.name]
+        arguments: dict[str, Any] = {"help": help_texts.get(field.name, "")} | _type_arguments(field, kind)
+        if kind is bool:
+            arguments["action"] = ActionYesNo(no_prefix="no-")
+        if field.default is not dataclasses.MISSING:
+            arguments["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            arguments["default"] = field.default_factory()
+        parser.add_argument(_flag(field), **arguments)
+    return parser
+
+
+def _type_arguments(field: dataclasses.Field[Any], kind: Any) -> dict[str, Any]:
+    is_tuple = typing.get_origin(kind) is tuple
+    plain = typing.get_args(kind)[0] if is_tuple or type(None) in typing.get_args(kind) else kind
+    metavar = {Path: "PATH", int: "N", float: "X", str: "NAME"}.get(plain, "KEY=VALUE")
+    if field.metadata.get("choices"):
+        return {"type": plain, "choices": list(field.metadata["choices"])} | (
+            {"nargs": "+"} if is_tuple else {}
+        )
+    if kind is bool:
+        return {}
+    if field.metadata.get("repeat"):
+        return {"type": list[plain], "metavar": metavar}
+    if is_tuple:
+        return {"type": plain, "nargs": "+", "metavar": metavar}
+    return {"type": kind} | ({} if field.metadata.get("positional") else {"metavar": metavar})
+
+
+def _flag(field: dataclasses.Field[Any]) -> str:
+    return field.name if field.metadata.get("positional") else "--" + field.name.replace("_", "-")
+
+
+def _field_help(options_class: type[Any]) -> dict[str, str]:
+    from docstring_parser import DocstringStyle
+    from docstring_parser import parse as parse_docstring
+
+    parameters = parse_docstring(options_class.__doc__ or "", style=DocstringStyle.GOOGLE).params
+    return {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in parameters}
+
+
+def fail(command_name: str, sentence: str) -> typing.NoReturn:
+    """Prints one sentence on standard error and leaves with exit code 2."""
+    sys.stderr.write(f"{command_name}: {sentence}\n")
+    raise SystemExit(BAD_INPUT)
+
+
+def run(command: Command, work: Callable[[], int]) -> int:
+    """Does a command's work and turns what goes wrong into the exit code and the one sentence.
+
+    Bad input (``InputError``, ``RecordsError``, anything the operating system refuses) is one sentence and
+    code 2; an interrupt is 130. Anything else is a fault of ours and keeps its traceback.
+    """
+    from bioattack.errors import InputError
+    from bioattack.tfrecords_builder.errors import RecordsError
+
+    try:
+        return work()
+    except (InputError, RecordsError) as error:
+        fail(command.name, str(error))
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `| head`: nothing is left to say, nor anyone to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        fail(command.name, f"{error.strerror or error}{place}")
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{command.name}: interrupted; the same command goes on from here\n")
+        return INTERRUPTED
+
+
+def quiet_tensorflow() -> None:
+    """Keeps TensorFlow's start-up notices off the terminal; call it before TensorFlow is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+def print_result(result: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
+    """Writes a command's result to standard output: one JSON object, or the lines for people."""
+    sys.stdout.write(
+        json.dumps(result, indent=2) + "\n" if as_json else "".join(f"{line}\n" for line in lines)
+    )
+    sys.stdout.flush()

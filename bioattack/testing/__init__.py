@@ -1,0 +1,1 @@
+"""Harnesses that tests share, for this project and for those who extend it."""

@@ -1,0 +1,1 @@
+"""Training methods and the resumable runner around them."""

@@ -1,0 +1,1 @@
+"""Keras layers in keras.ops only: serialisable, differentiable, backend-neutral."""
