@@ -1,0 +1,121 @@
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bioattack.cli import common
+from bioattack.errors import InputError
+from bioattack.tfrecords_builder.errors import RecordsError
+
+COMMAND = common.Command("bioattack-try", "Tries the parser.", "bioattack-try --output out")
+
+
+@dataclasses.dataclass(frozen=True)
+class TryOptions:
+    """Options of a command that does not exist.
+
+    Args:
+        output: Where the result goes.
+        model: A model; may be given several times.
+        epsilons: Sizes, up to 100% of the range.
+        kind: What to do.
+        options: Free settings.
+        limit: At most so many pictures.
+        skip_bad: Leave bad pictures out.
+    """
+
+    output: Path
+    model: tuple[str, ...] = dataclasses.field(metadata={"repeat": True})
+    epsilons: tuple[float, ...] = (0.1, 0.2)
+    kind: str = dataclasses.field(default="one", metadata={"choices": ("one", "two")})
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    limit: int | None = None
+    skip_bad: bool = False
+
+
+def parse(*words):
+    return common.parse(TryOptions, COMMAND, words)
+
+
+def test_defaults():
+    assert parse("--output", "out", "--model", "a") == TryOptions(output=Path("out"), model=("a",))
+
+
+def test_flags():
+    options = parse(
+        *["--output", "out", "--model", "a", "--model", "b", "--epsilons", "1", "2", "--kind", "two"],
+        *["--options.width", "16", "--limit", "3", "--skip-bad"],
+    )
+    assert options == TryOptions(Path("out"), ("a", "b"), (1.0, 2.0), "two", {"width": 16}, 3, True)
+
+
+def test_flags_win_over_the_file(tmp_path):
+    file = tmp_path / "options.toml"
+    file.write_text(
+        'output = "from-file"\nmodel = ["a", "b"]\nlimit = 5\nepsilons = [0.5]\n[options]\nwidth = 16\n'
+    )
+    options = parse("--config", str(file), "--limit", "7")
+    assert options == TryOptions(Path("from-file"), ("a", "b"), (0.5,), options={"width": 16}, limit=7)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--model", "a"], "--output is required"),
+        (["--output", "out"], "--model is required"),
+        (["--output", "out", "--model", "a", "--kind", "three"], "invalid choice: 'three'"),
+        (["--output", "out", "--model", "a", "--limit", "many"], "Got value: many"),
+        (["--output", "out", "--model", "a", "--nonsense", "1"], "unrecognized arguments: --nonsense"),
+        (["--config", "no-such-file.toml"], "there is no file 'no-such-file.toml'"),
+    ],
+)
+def test_bad_arguments_are_one_sentence(words, sentence, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(*words)
+    assert stop.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("bioattack-try: ")
+    assert sentence in captured.err
+
+
+def test_help_shows_defaults_and_an_example(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse("--help")
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Sizes, up to 100% of the range. (default: 0.1 0.2)" in text
+    assert "example: bioattack-try --output out" in text
+
+
+@pytest.mark.parametrize("error", [InputError, RecordsError])
+def test_bad_input_is_one_sentence_and_code_2(error, capsys):
+    def work():
+        raise error("the picture a.png is empty")
+
+    with pytest.raises(SystemExit) as stop:
+        common.run(COMMAND, work)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "bioattack-try: the picture a.png is empty\n"
+
+
+def test_what_the_system_refuses_names_the_file(capsys):
+    with pytest.raises(SystemExit) as stop:
+        common.run(COMMAND, lambda: Path("no/such/file").read_bytes())
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "bioattack-try: No such file or directory: no/such/file\n"
+
+
+def test_interrupt_is_130(capsys):
+    def work():
+        raise KeyboardInterrupt
+
+    assert common.run(COMMAND, work) == 130
+    assert "goes on from here" in capsys.readouterr().err
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError, match="division"):
+        common.run(COMMAND, lambda: 1 // 0)
