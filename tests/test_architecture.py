@@ -57,7 +57,7 @@ def test_help_imports_no_tensorflow(command):
 
 
 def _write_interpreter(folder, name, version):
-    """A stand-in for an interpreter that reports a version and, like a real one, fails the probe if it is too new."""
+    """A stand-in for an interpreter that reports a version and fails the probe if it is too new."""
     path = folder / name
     path.write_text(
         f"#!/bin/sh\necho {version}\ncase {version} in 3.11|3.12|3.13) exit 0;; *) exit 1;; esac\n"
