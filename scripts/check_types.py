@@ -1,4 +1,4 @@
-"""Runs mypy --strict over the four folders in the shape in which they install, as bioattack.models and so on."""
+"""Runs mypy --strict over the four folders in the shape in which they install (bioattack.models, ...)."""
 
 import os
 import subprocess
