@@ -1,0 +1,158 @@
+"""What an evaluation leaves in its output folder, and how to read it back.
+
+Everything that is shown is computed from these files and nothing else::
+
+    OUTPUT/
+      results.csv.gz          the long table: one row per image, model, norm and epsilon
+      summary.json            the figures read off the table, the settings, versions and models
+      tables/*.csv            clean.csv, adversarial.csv, per_class.csv: the lists of summary.json as tables
+      examples/index.json     which pictures were saved, and what the models made of them
+      examples/*.png
+      models/NAME/            model_card.json and history.csv, copied from a run folder (absent otherwise)
+      figures/*.png           drawn by bioattack.evaluation.figures
+      report.html             written by bioattack.evaluation.report
+      unfinished/             only while an evaluation is under way
+
+**results.csv.gz.** The columns are ``COLUMNS``, then one per group of the records (``country``, ...).
+Rows with ``attack == "none"`` (``norm == "none"``, ``judged == "none"``, ``epsilon == 0``) are the pictures
+as they are, one per image and model; there ``predicted_adversarial`` repeats ``predicted_clean`` and the
+distances are 0. Rows with an attack follow, sorted by model, norm, epsilon, image. ``success`` is
+``correct_clean`` and wrong afterwards; ``success_8bit`` asks the same of the adversarial image rounded to
+8 bits per channel. An image that was wrong already is not attacked: its distances and ``steps`` are 0.
+``margin_*`` is the logit of the true class minus the largest other logit. ``seconds`` is the image's share
+of its batch's time and the only column that differs between two runs of the same command.
+
+**summary.json** (fractions are in [0, 1]; ``low`` and ``high`` are the ends of the 95 % Wilson interval)::
+
+    {
+      "format_version": 1,
+      "settings": {"model": [...], "data": "...", "split": "test", "limit": null, "protocol": "paper",
+                   "norms": ["linf", "l2"], "epsilons": {"linf": [...], "l2": [...]},
+                   "steps": {"linf": 20, "l2": 20},
+                   "batch_size": 50, "seed": 0, "outputs": "logits", "input_range": [0.0, 1.0], ...},
+      "protocol": {"name": "paper", "judged": "any", "judged_words": "any iterate (the paper's)",
+                   "attacks": [{"norm": "linf", "attack": "pgd", "foolbox_class": "LinfBasicIterativeAttack",
+                                "steps": 20, "relative_step": 0.3333, "has_random_start": false}, ...]},
+      "data": {"path": "...", "kind": "synthetic", "fingerprint": "sha256...", "split": "test",
+               "num_images": 200, "class_names": [...], "image_shape": [64, 64, 3], "groups": ["country"]},
+      "models": [{"name": "resnet18", "source": "...", "fingerprint": "sha256...",
+                  "folder": "models/resnet18" or null, "num_parameters": 701082 or null,
+                  "card": {...model_card.json...} or null}],
+      "clean": [{"model", "num_images", "num_correct", "accuracy", "low", "high"}],
+      "adversarial": [{"model", "attack", "norm", "epsilon", "epsilon_words": "0.0314 (8/255)", "judged",
+                       "num_images", "num_misclassified" (M), "num_success" (A),
+                       "accuracy" (1 - (M + A) / N), "low", "high",
+                       "num_success_8bit", "accuracy_8bit", "low_8bit", "high_8bit",
+                       "mean_l1", "mean_l2", "mean_linf", "mean_steps" (over the successes; null without),
+                       "num_zero_gradient", "seconds"}],
+      "per_class": [{"model", "attack", "norm", "epsilon", "label", "class_name",
+                     "num_images", "num_correct", "accuracy", "low", "high"}],   (attack "none" is clean)
+      "notes": ["one sentence each: what a reader must know to trust the figures"],
+      "versions": {"bioattack": "...", "python": "...", "tensorflow": "...", "keras": "...", ...},
+      "git_commit": "..." or null,
+      "device": "CPU" or "GPU",
+      "seconds": 81.3
+    }
+
+**examples/index.json** is a list, ordered by picture, model, norm, epsilon; paths are relative to
+``examples/``. The pictures are the first correctly classified (by the first model) of different classes::
+
+    [{"image_id": "test/bee/0001.png", "label": 3, "class_name": "bee", "model": "resnet18", "attack": "pgd",
+      "norm": "linf", "epsilon": 0.01, "epsilon_words": "0.01 (2.55/255)",
+      "original": "00-original.png", "adversarial": "00-resnet18-linf-0.01.png",
+      "difference": "00-resnet18-linf-0.01-difference.png", "difference_scale": 0.01,
+      "predicted_clean": 3, "predicted_clean_name": "bee",
+      "predicted_adversarial": 5, "predicted_adversarial_name": "snake",
+      "success": true, "success_8bit": true, "l1": ..., "l2": ..., "linf": ...,
+      "margin_clean": ..., "margin_adversarial": ...}]
+
+``adversarial`` is rounded to 8 bits, as every saved picture is; ``difference`` is drawn from the unrounded
+perturbation: mid-grey (128) is 0, and ``difference_scale`` (its largest absolute value, at least 1e-12) is
+mapped to the ends of the range.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1
+RESULTS, SUMMARY, EXAMPLES, TABLES, MODELS = "results.csv.gz", "summary.json", "examples", "tables", "models"
+
+COLUMNS = (
+    "image_id",
+    "origin_id",
+    "label",
+    "split",
+    "model",
+    "attack",
+    "norm",
+    "epsilon",
+    "seed",
+    "predicted_clean",
+    "predicted_adversarial",
+    "correct_clean",
+    "success",
+    "success_8bit",
+    "steps",
+    "seconds",
+    "l1",
+    "l2",
+    "linf",
+    "margin_clean",
+    "margin_adversarial",
+    "judged",
+    "has_zero_gradient",
+)
+TEXT_COLUMNS = ("image_id", "origin_id", "split", "model", "attack", "norm", "judged")
+
+JUDGED_WORDS = {"any": "any iterate (the paper's)", "last": "last iterate (Foolbox's)"}
+
+
+def read_results(output: Path) -> "pd.DataFrame":
+    """Reads the long table of an evaluation.
+
+    Args:
+        output: The evaluation's output folder.
+
+    Returns:
+        One row per image, model, norm and epsilon; text columns and groups as ``str`` (a country code
+        ``"NA"`` stays text), truth values as ``bool``, numbers exactly as they were written.
+
+    Raises:
+        FileNotFoundError: If the folder holds no finished table.
+    """
+    import pandas as pd
+
+    path = Path(output) / RESULTS
+    groups = [name for name in pd.read_csv(path, nrows=0).columns if name not in COLUMNS]
+    return pd.read_csv(
+        path,
+        dtype=dict.fromkeys([*TEXT_COLUMNS, *groups], str),
+        keep_default_na=False,
+        float_precision="round_trip",
+    )
+
+
+def read_summary(output: Path) -> dict[str, Any]:
+    """Reads ``summary.json`` of an evaluation's output folder."""
+    return json.loads((Path(output) / SUMMARY).read_text())
+
+
+def read_examples(output: Path) -> list[dict[str, Any]]:
+    """Reads ``examples/index.json`` of an evaluation's output folder; empty where none were saved."""
+    path = Path(output) / EXAMPLES / "index.json"
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def epsilon_words(epsilon: float, *, norm: str) -> str:
+    """Says an epsilon as a fraction of the pixel range and, for Linf, in steps of 8-bit pixels.
+
+    >>> epsilon_words(8 / 255, norm="linf")
+    '0.0314 (8/255)'
+    >>> epsilon_words(1.5, norm="l2")
+    '1.5'
+    """
+    return f"{epsilon:.3g} ({epsilon * 255:.3g}/255)" if norm == "linf" else f"{epsilon:.3g}"
