@@ -1,6 +1,7 @@
-"""What the builders of all networks share: checks of their arguments, seeded initial weights, input and head."""
+"""What the builders of all networks share: checks of arguments, seeds, preprocessing and the head."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -36,6 +37,13 @@ def check_choice(name: str, value: object, *, choices: tuple[object, ...]) -> No
         raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}. Received: {name}={value!r}")
 
 
+def check_fraction(**numbers: Any) -> None:
+    """Raises ValueError, with the name, for the first argument that does not lie between 0 and 1."""
+    for name, number in numbers.items():
+        if not isinstance(number, float) or not 0 < number < 1:
+            raise ValueError(f"{name} must be a number between 0 and 1. Received: {name}={number!r}")
+
+
 def layer_seed(seed: int | None, layer_name: str) -> int | None:
     """Derives a layer's own seed, so that its weights do not depend on the order of building.
 
@@ -66,6 +74,32 @@ def augment(images: Any, augmentation: str, *, seed: int | None) -> Any:
         seed=layer_seed(seed, "augmentation"),
         name="augmentation",
     )(images)
+
+
+def standardise(images: Any, *, mean: Sequence[float] | None, std: Sequence[float] | None) -> Any:
+    """Subtracts a mean from each channel and divides by a standard deviation, or does neither.
+
+    Args:
+        images: ``(batch, height, width, channels)``.
+        mean: One number for each channel; ``None``: 0.
+        std: One number above 0 for each channel; ``None``: 1.
+
+    Raises:
+        ValueError: If there is not one number for each channel, or a deviation is not above 0.
+    """
+    num_channels = images.shape[-1]
+    for name, numbers in (("mean", mean), ("std", std)):
+        if numbers is not None and len(numbers) != num_channels:
+            raise ValueError(
+                f"{name} must hold {num_channels} numbers, one a channel. Received: {name}={numbers}"
+            )
+    if std is not None and min(std) <= 0:
+        raise ValueError(f"std must be above 0. Received: std={std}")
+    if mean is None and std is None:
+        return images
+    scale = [1.0 / number for number in std or [1.0] * num_channels]
+    offset = [-shift * factor for shift, factor in zip(mean or [0.0] * num_channels, scale, strict=True)]
+    return keras.layers.Rescaling(scale, offset, name="standardise")(images)
 
 
 def classify(features: Any, num_classes: int, *, initializer: keras.initializers.Initializer) -> Any:

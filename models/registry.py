@@ -90,8 +90,8 @@ def build_model(
             the global state that ``keras.utils.set_random_seed`` sets.
 
     Returns:
-        A functional model from float32 images ``(batch, height, width, channels)`` in [0, 1] to float32 logits
-        ``(batch, num_classes)``.
+        A functional model from float32 images ``(batch, height, width, channels)`` in [0, 1] to float32
+        logits ``(batch, num_classes)``.
 
     Raises:
         ValueError: If the name, the preset, an option or a value is not one that fits.

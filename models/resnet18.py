@@ -6,7 +6,14 @@ from typing import Any
 
 import keras
 
-from bioattack.models.building import augment, check_positive, check_sizes, classify, layer_seed
+from bioattack.models.building import (
+    augment,
+    check_fraction,
+    check_positive,
+    check_sizes,
+    classify,
+    layer_seed,
+)
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "small": {"width": 16, "stem_stride": None, "pool_stride": None, "batch_norm_momentum": 0.9},
@@ -60,11 +67,7 @@ class ResNet18Features:
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in ("width", "stem_width", "stem_stride", "pool_stride")}
         check_positive(**{name: number for name, number in given.items() if number is not None})
-        if not 0 < self.batch_norm_momentum < 1:
-            raise ValueError(
-                "batch_norm_momentum must lie between 0 and 1. "
-                f"Received: batch_norm_momentum={self.batch_norm_momentum!r}"
-            )
+        check_fraction(batch_norm_momentum=self.batch_norm_momentum)
 
     def __call__(self, images: Any) -> Any:
         """Returns the pooled features of the images."""

@@ -17,8 +17,8 @@ class PaperAugmentation(keras.layers.Layer):
     Args:
         smallest_fraction: Smallest crop as a fraction of the image's side, in (0, 1]; 0.9375 is published.
         flip: Whether to mirror left and right with probability 1/2.
-        per_batch: One crop for the whole batch and sides below ``N`` (300 to 319), as the reference code draws
-            them; the flip is drawn for each image all the same.
+        per_batch: One crop for the whole batch and sides below ``N`` (300 to 319), as the reference code
+            draws them; the flip is drawn for each image all the same.
         seed: Of the layer's random numbers; ``None``: from the global state.
 
     Call arguments:
