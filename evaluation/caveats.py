@@ -1,0 +1,102 @@
+"""What a reader must know to trust the figures of an evaluation, computed from ``summary.json``."""
+
+from typing import Any
+
+from bioattack.evaluation.findings import SPACE, percent, points, rows_at
+
+
+def caveats(summary: dict[str, Any]) -> list[str]:
+    """Returns the caveats that apply to this evaluation, a sentence or two each."""
+    return [
+        *_no_better_than_guessing(summary),
+        *_barely_dented(summary),
+        *_random_layers(summary),
+        *summary["notes"],
+        *_upper_bound(summary),
+        _sampling(summary),
+        *_origin(summary),
+    ]
+
+
+def has_random_layers(model: dict[str, Any]) -> bool:
+    """Tells whether a model's card says that it answers the same picture differently from call to call."""
+    return bool((model["card"] or {}).get("has_random_layers"))
+
+
+def _no_better_than_guessing(summary: dict[str, Any]) -> list[str]:
+    num_classes = len(summary["data"]["class_names"])
+    return [
+        f"{row['model']} is not measurably better than guessing ({percent(1, num_classes)}) on the pictures as "
+        "they are, so what an attack takes from it says little."
+        for row in summary["clean"]
+        if row["low"] <= 1 / num_classes
+    ]
+
+
+def _barely_dented(summary: dict[str, Any]) -> list[str]:
+    found = points(summary)
+    names = [
+        clean["model"]
+        for clean in summary["clean"]
+        if found
+        and clean["accuracy"] > 0
+        and all(
+            row["accuracy"] > 0.9 * clean["accuracy"]
+            for point in found
+            for row in rows_at(summary, point)
+            if row["model"] == clean["model"]
+        )
+    ]
+    return [
+        f"No change tried takes more than a tenth of what {name} gets right. Before calling it robust, try larger "
+        "epsilons, more steps and attacks that need no gradient: a gradient that says nothing looks the same."
+        for name in names
+    ]
+
+
+def _random_layers(summary: dict[str, Any]) -> list[str]:
+    return [
+        f"{model['name']} has random layers: it can answer the same picture differently from call to call, and an "
+        "attack that sees one draw at a time makes it look more robust than it is."
+        for model in summary["models"]
+        if has_random_layers(model)
+    ]
+
+
+def _upper_bound(summary: dict[str, Any]) -> list[str]:
+    steps = sorted({attack["steps"] for attack in summary["protocol"]["attacks"]})
+    if not steps:
+        return []
+    words = " or ".join(map(str, steps))
+    return [
+        f"The accuracies under attack are upper bounds. PGD with {words} step{'s' * (steps != [1])} is one attack; a "
+        "stronger one (more steps, random restarts, another loss) leaves the same or less."
+    ]
+
+
+def _sampling(summary: dict[str, Any]) -> str:
+    number = summary["data"]["num_images"]
+    widest = 100 * 1.96 * 0.5 / number**0.5
+    return (
+        f"{number} pictures were shown, so an accuracy near 50{SPACE}% is known to about ±{widest:.2g} points. The "
+        "intervals (95 %, Wilson) cover the choice of pictures, not what training again with another seed would give."
+    ).replace("95 %", f"95{SPACE}%")
+
+
+def _origin(summary: dict[str, Any]) -> list[str]:
+    lines = []
+    if summary["data"]["kind"] == "synthetic":
+        lines.append(
+            "The pictures were drawn by a program. They show how attacks work; they do not stand for photographs."
+        )
+    if summary["data"]["split"] == "train":
+        lines.append("These are the pictures of the training split: accuracies on unseen ones are lower.")
+    foreign = [model["name"] for model in summary["models"] if not model["card"]]
+    if foreign and summary["data"]["split"] != "train":
+        lines.append(
+            f"How {' and '.join(foreign)} {'was' if len(foreign) == 1 else 'were'} trained is not known here, nor "
+            "whether these pictures were part of it."
+        )
+    return lines
+
+
