@@ -1,0 +1,203 @@
+"""Refuses, with the reason, a classifier on which an attack would measure something else than robustness."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bioattack.classifier.classifier import Classifier, first_line
+from bioattack.errors import InputError
+
+# Rows of float16 probabilities add up to 1 within this; rows of logits do not on a whole set of pictures.
+_SUM_TOLERANCE = 2e-3
+# Other input ranges must win by this much accuracy, and by this many standard errors of a paired comparison.
+_BETTER_BY, _STANDARD_ERRORS = 0.2, 3.0
+_NUM_GRADIENT_PICTURES = 16
+_BATCH_SIZE = 32
+
+# The usual standardisation: channel means and standard deviations of ImageNet in [0, 1].
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def check_against_records(
+    classifier: Classifier, *, image_shape: tuple[int, int, int], class_names: Sequence[str], records: str
+) -> None:
+    """Refuses a classifier made for other pictures or classes than the records hold.
+
+    Args:
+        classifier: The classifier.
+        image_shape: ``(height, width, channels)`` of the records.
+        class_names: The records' class names, by label.
+        records: How the message names the records.
+
+    Raises:
+        InputError: If image size, number of classes or the card's class names differ.
+    """
+    taken = classifier.image_shape
+    if any(size not in (None, held) for size, held in zip(taken, image_shape, strict=True)):
+        raise InputError(
+            f"model {classifier.name} takes images of {_size(taken)}, the records in {records} hold "
+            f"{_size(image_shape)}; build records of the model's size, or train a model on these"
+        )
+    if classifier.num_classes not in (None, len(class_names)):
+        raise InputError(
+            f"model {classifier.name} tells {classifier.num_classes} classes apart, the records in {records} "
+            f"have {len(class_names)} ({', '.join(class_names[:3])}, ...); evaluate it on the classes it was "
+            "trained on"
+        )
+    known = classifier.class_names
+    if known is not None and known != tuple(class_names):
+        pairs = itertools.zip_longest(known, class_names, fillvalue="missing")
+        place, (ours, theirs) = next((i, pair) for i, pair in enumerate(pairs) if pair[0] != pair[1])
+        raise InputError(
+            f"model {classifier.name} was trained on other classes: its class {place} is {ours}, that of the "
+            f"records in {records} is {theirs}; where only the spelling differs, give the run's saved_model "
+            "folder itself, which carries no names"
+        )
+
+
+def _size(shape: Sequence[int | None]) -> str:
+    return " x ".join("any" if size is None else str(size) for size in shape)
+
+
+def check_with_pictures(classifier: Classifier, *, images: Any, labels: Any) -> list[str]:
+    """Tries a classifier on real pictures before anything is measured.
+
+    Args:
+        classifier: The classifier.
+        images: ``(n, height, width, channels)``, float32, [0, 1]; a hundred are plenty.
+        labels: ``(n,)``, integer class indices.
+
+    Returns:
+        Notes: one sentence for each thing a reader should know and that is no reason to refuse.
+
+    Raises:
+        InputError: If the logits hold NaN, are probabilities, come from another input range, or have no
+            gradient with respect to the pictures.
+    """
+    images, labels = np.asarray(images, np.float32), np.asarray(labels, np.int64)
+    logits = _in_batches(classifier.logits, images, classifier.name)
+    _check_finite(classifier, logits)
+    _check_not_probabilities(classifier, logits)
+    _check_input_range(classifier, images, labels, logits)
+    _check_gradient(classifier, images[:_NUM_GRADIENT_PICTURES], labels[:_NUM_GRADIENT_PICTURES])
+    accuracy, chance = float(np.mean(logits.argmax(1) == labels)), 1 / logits.shape[1]
+    if accuracy <= chance + 2 * np.sqrt(chance * (1 - chance) / len(labels)):
+        return [
+            f"Model {classifier.name} is right on {accuracy:.0%} of the first {len(labels)} pictures, no "
+            f"better than chance ({chance:.0%}): are these the classes, in this order, it was trained on?"
+        ]
+    return []
+
+
+def _in_batches(function: Any, images: np.ndarray, name: str) -> np.ndarray:
+    try:
+        return np.concatenate(
+            [
+                function(images[start : start + _BATCH_SIZE]).numpy()
+                for start in range(0, len(images), _BATCH_SIZE)
+            ]
+        )
+    except InputError:
+        raise
+    except Exception as error:  # whatever a foreign function raises
+        raise InputError(
+            f"model {name} fails on pictures of shape {images.shape[1:]} ({first_line(error)})"
+        ) from error
+
+
+def _check_finite(classifier: Classifier, logits: np.ndarray) -> None:
+    num_bad = int(np.sum(~np.isfinite(logits).all(1)))
+    if not num_bad:
+        return
+    where = next(
+        (
+            f"its weights {name} hold NaN or infinity"
+            for name, values in classifier.endpoint.weights()
+            if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all()
+        ),
+        "its weights are finite, so look at its input range and preprocessing",
+    )
+    raise InputError(
+        f"model {classifier.name} gives NaN or infinite logits for {num_bad} of {len(logits)} pictures: "
+        f"{where}"
+    )
+
+
+def _check_not_probabilities(classifier: Classifier, logits: np.ndarray) -> None:
+    if classifier.outputs == "probabilities":
+        total = np.exp(logits.astype(np.float64)).sum(1)
+        if np.abs(total - 1).max() > _SUM_TOLERANCE:
+            raise InputError(
+                f"model {classifier.name} does not give probabilities (a row adds up to "
+                f"{total[np.abs(total - 1).argmax()]:.3g}); leave out --outputs probabilities"
+            )
+    elif logits.min() >= 0 and logits.max() <= 1 and np.abs(logits.sum(1) - 1).max() <= _SUM_TOLERANCE:
+        raise InputError(
+            f"model {classifier.name} gives probabilities (every row lies in [0, 1] and adds up to 1), and a "
+            "softmax before the loss weakens every attack; save the model without its softmax, or give "
+            "--outputs probabilities to take their logarithm"
+        )
+
+
+def _check_input_range(
+    classifier: Classifier, images: np.ndarray, labels: np.ndarray, logits: np.ndarray
+) -> None:
+    """Looks whether the same pictures are classified far better in another pixel range."""
+    is_correct = logits.argmax(1) == labels
+    ranges = [pair for pair in ((0.0, 255.0), (-1.0, 1.0), (0.0, 1.0)) if pair != classifier.input_range]
+    candidates = [
+        (
+            images * np.float32(high - low) + np.float32(low),
+            f"in [{low:g}, {high:g}]",
+            f"--input-range {low:g} {high:g} rescales inside the classifier",
+        )
+        for low, high in ranges
+    ]
+    if images.shape[-1] == 3:
+        standardised = (images - _MEAN) / _DEVIATION
+        candidates.append(
+            (standardised, "standardised", "put the standardisation into the model and save it again")
+        )
+    trials = [
+        (_in_batches(classifier.raw_outputs, scaled, classifier.name).argmax(1) == labels, words, remedy)
+        for scaled, words, remedy in candidates
+    ]
+    is_correct_there, words, remedy = max(trials, key=lambda trial: trial[0].sum())
+    gained, lost = np.sum(is_correct_there & ~is_correct), np.sum(is_correct & ~is_correct_there)
+    if gained - lost >= max(1, _BETTER_BY * len(labels), _STANDARD_ERRORS * np.sqrt(float(gained + lost))):
+        low, high = classifier.input_range
+        raise InputError(
+            f"model {classifier.name} looks as if it wanted other pixel values: of {len(labels)} images it "
+            f"gets {is_correct.mean():.0%} right in [{low:g}, {high:g}] but {is_correct_there.mean():.0%} "
+            f"when they are {words}; {remedy}"
+        )
+
+
+def _check_gradient(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> None:
+    batch = tf.constant(images)
+    try:
+        with tf.GradientTape() as tape:
+            tape.watch(batch)
+            logits = classifier.logits(batch)
+            # The margin, unlike the cross-entropy, has a gradient where the model is certain.
+            is_true = tf.one_hot(labels, logits.shape[1])
+            others = tf.reduce_max(logits - 1e9 * is_true, axis=1)
+            margin = tf.reduce_sum(logits * is_true, axis=1) - others
+        gradient = tape.gradient(margin, batch)
+    except Exception as error:  # a SavedModel may hold operations without a gradient
+        raise InputError(f"model {classifier.name} cannot be differentiated ({first_line(error)})") from error
+    if gradient is None or not tf.reduce_any(gradient != 0):
+        raise InputError(
+            f"model {classifier.name} has no gradient with respect to the pictures (something in it rounds, "
+            "casts to integers or cuts the gradient): a gradient attack would find nothing and call it robust"
+        )
+    num_bad = int(np.sum(~np.isfinite(gradient.numpy()).all((1, 2, 3))))
+    if num_bad:
+        raise InputError(
+            f"model {classifier.name} has a NaN or infinite gradient for {num_bad} of {len(images)} "
+            "pictures; look for a root, a logarithm or a division at zero in it"
+        )
