@@ -129,7 +129,9 @@ def _interval(count: int, total: int, suffix: str = "") -> dict[str, float]:
 
 def _measured(table: pd.DataFrame, made_up: MadeUpEvaluation) -> dict[str, Any]:
     clean, adversarial, per_class = [], [], []
-    for (model, attack, norm, epsilon), rows in table.groupby(["model", "attack", "norm", "epsilon"], sort=False):
+    for (model, attack, norm, epsilon), rows in table.groupby(
+        ["model", "attack", "norm", "epsilon"], sort=False
+    ):
         setting = {"model": model, "attack": attack, "norm": norm, "epsilon": epsilon}
         right = rows.correct_clean & ~rows.success
         total = {"num_images": len(rows)}
