@@ -137,7 +137,7 @@ def _type_arguments(field: dataclasses.Field[Any], kind: Any) -> dict[str, Any]:
     if kind is bool:
         return {}
     if field.metadata.get("repeat"):
-        return {"type": list[plain], "metavar": metavar}
+        return {"type": list[plain], "metavar": metavar}  # type: ignore[valid-type]
     if is_tuple:
         return {"type": plain, "nargs": "+", "metavar": metavar}
     return {"type": kind} | ({} if field.metadata.get("positional") else {"metavar": metavar})
@@ -151,7 +151,12 @@ def _field_help(options_class: type[Any]) -> dict[str, str]:
     from docstring_parser import DocstringStyle
     from docstring_parser import parse as parse_docstring
 
-    parameters = parse_docstring(options_class.__doc__ or "", style=DocstringStyle.GOOGLE).params
+    docstrings = [ancestor.__doc__ or "" for ancestor in reversed(options_class.__mro__[:-1])]
+    parameters = [
+        parameter
+        for docstring in docstrings
+        for parameter in parse_docstring(docstring, style=DocstringStyle.GOOGLE).params
+    ]
     return {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in parameters}
 
 
