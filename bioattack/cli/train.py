@@ -1,0 +1,66 @@
+"""``bioattack-train``: from a records folder to a trained model."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bioattack.cli.common import DONE, Command, parse, print_result, quiet_tensorflow, run
+from bioattack.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from bioattack.training.run import TrainResult
+
+COMMAND = Command(
+    name="bioattack-train",
+    summary=(
+        "Trains a network on a records folder and writes a run folder: model.keras, saved_model/,"
+        " model_card.json, history.csv, config.toml, checkpoints/ and tensorboard/. The same command goes on"
+        " where a killed one stopped."
+    ),
+    example="bioattack-train --model resnet18 --data records/synthetic --output runs/resnet18 --epochs 12",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    config = parse(TrainConfig, COMMAND, sys.argv[1:] if argv is None else argv)
+    return run(COMMAND, lambda: _work(config))
+
+
+def _work(config: TrainConfig) -> int:
+    from bioattack.training.config import make_plan
+
+    # Before the seconds that TensorFlow takes to start.
+    make_plan(config)
+    quiet_tensorflow()
+    from bioattack.training.run import train
+
+    result = train(config)
+    summary = {"output": str(result.output), "status": result.status, "first_epoch": result.first_epoch}
+    print_result({**summary, **result.details}, _lines(result), as_json=config.json)
+    return DONE
+
+
+def _lines(result: "TrainResult") -> list[str]:
+    found = result.details
+    if result.status == "dry run":
+        return [
+            f"would train {found['model']} ({found['num_parameters']:,} parameters) on {found['num_train']:,}"
+            f" pictures of {' x '.join(map(str, found['image_shape']))} in {found['num_classes']} classes:",
+            f"  epochs {result.first_epoch + 1} to {found['epochs']} of {found['steps_per_epoch']:,} steps of"
+            f" {found['batch_size']} pictures, {found['steps']:,} steps in all",
+            f"  checkpoints of {found['checkpoints_bytes'] / 1e6:,.1f} MB in {result.output}",
+        ]
+    accuracy = found["accuracy"]
+    lines = [
+        f"{result.output}: {found['model']}, {found['num_parameters']:,} parameters,"
+        f" {found['epochs']} epochs, {result.status}",
+        f"accuracy on {accuracy['num_train']:,} training pictures: {100 * accuracy['train']:.2f} %",
+    ]
+    if accuracy["num_test"]:
+        lines.append(f"accuracy on {accuracy['num_test']:,} test pictures: {100 * accuracy['test']:.2f} %")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Weights to start from: another run's, Keras' own files, or published ones."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from bioattack.errors import InputError
+from bioattack.models.weights import load_published_weights
+
+_KINDS = "a run folder, a .keras file, a .weights.h5 file or published weights in a .npz file"
+
+
+def load_initial_weights(classifier: keras.Model, path: Path) -> None:
+    """Fills a network with the weights of a file; the states of its random layers stay.
+
+    Args:
+        classifier: Built network.
+        path: A run folder (its ``model.keras``), a ``.keras`` file, a ``.weights.h5`` file or a ``.npz`` file
+            as ``load_published_weights`` reads it.
+
+    Raises:
+        InputError: If there is no such file, it is of another network, number of classes or image size, or
+            holds values that are not finite.
+    """
+    file = path / "model.keras" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"--initial-weights: there is no file {file}; give {_KINDS}")
+    try:
+        if file.name.endswith(".keras"):
+            _copy_weights(classifier, file)
+        elif file.name.endswith(".weights.h5"):
+            classifier.load_weights(file)
+        elif file.suffix == ".npz":
+            load_published_weights(classifier, file)
+        else:
+            raise InputError(f"--initial-weights: {file} has another ending; give {_KINDS}")
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"--initial-weights: {file} does not fit the network to be trained: {reason}"
+        ) from error
+    _check_finite(classifier, file)
+
+
+def _copy_weights(classifier: keras.Model, file: Path) -> None:
+    other = keras.saving.load_model(file, compile=False)
+    if other.input_shape[1:] != classifier.input_shape[1:]:
+        raise InputError(
+            f"--initial-weights: {file} takes images of shape {other.input_shape[1:]}, the records hold"
+            f" {classifier.input_shape[1:]}; build the records in that size or start from other weights"
+        )
+    if other.output_shape[1:] != classifier.output_shape[1:]:
+        raise InputError(
+            f"--initial-weights: {file} tells {other.output_shape[-1]} classes apart, the records have"
+            f" {classifier.output_shape[-1]}; start from weights for as many classes"
+        )
+    if len(other.weights) != len(classifier.weights):
+        raise ValueError(f"it has {len(other.weights)} weights and not {len(classifier.weights)}")
+    for source, target in zip(other.weights, classifier.weights, strict=True):
+        if source.shape != target.shape:
+            raise ValueError(f"{target.path} has shape {tuple(source.shape)} and not {tuple(target.shape)}")
+    for source, target in zip(other.weights, classifier.weights, strict=True):
+        target.assign(source)
+
+
+def _check_finite(classifier: keras.Model, file: Path) -> None:
+    for variable in classifier.weights:
+        if not np.isfinite(np.asarray(variable)).all():
+            raise InputError(
+                f"--initial-weights: {file} holds NaN or infinite values in {variable.path}; start from"
+                " weights that are finite"
+            )

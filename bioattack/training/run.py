@@ -1,0 +1,225 @@
+"""Trains a network on records and leaves a run folder; goes on where a killed run stopped."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bioattack.errors import InputError
+from bioattack.models.registry import build_model
+from bioattack.tfrecords_builder.reading import Records, explain_read_errors, open_records
+from bioattack.training import run_folder
+from bioattack.training.callbacks import EpochRecorder, FiniteLoss, Progress, write_history
+from bioattack.training.classifier_training import ClassifierTraining
+from bioattack.training.config import TrainConfig, TrainPlan, make_plan
+from bioattack.training.export import write_keras, write_saved_model
+from bioattack.training.files import naming_the_place
+from bioattack.training.initial_weights import load_initial_weights
+from bioattack.training.model_card import describe_file, make_card, write_card
+from bioattack.training.registry import training_class
+from bioattack.training.state import NUM_KEPT, restore_newest, saved_states
+
+_NUM_TRIED_IMAGES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What a call of ``train`` did.
+
+    Args:
+        output: The run folder.
+        status: ``"trained"``, ``"already complete"`` or ``"dry run"``.
+        first_epoch: Epochs that were already done when the call began.
+        details: The model card, or what a dry run found out.
+    """
+
+    output: Path
+    status: str
+    first_epoch: int
+    details: dict[str, Any]
+
+
+def train(config: TrainConfig) -> TrainResult:
+    """Trains a network and writes its run folder; the same configuration goes on with a run that was killed.
+
+    The whole state is saved at the end of each epoch, and the order of the pictures is a function of seed and
+    epoch: an interrupted run ends in the same weights and the same history, bit for bit. For that, the
+    operations of TensorFlow are made deterministic, for the whole process.
+
+    A run that is complete is left as it is. Another number of epochs is another run, because the course of
+    the learning rate depends on it.
+
+    Args:
+        config: The settings.
+
+    Raises:
+        InputError: If a setting, the output folder or the initial weights cannot be used, or the loss is not
+            finite any more.
+        RecordsError: If the records cannot be read.
+        OSError: If the run folder cannot be written.
+    """
+    plan = make_plan(config)
+    run_folder.check_run_folder(plan)
+    make_repeatable(config.seed)
+    records = _open(plan)
+    classifier = _build(plan, records)
+    if config.dry_run:
+        return _describe(plan, records, classifier)
+    with run_folder.held_run_folder(plan) as run:
+        card = run_folder.read_finished_card(run)
+        if card is not None:
+            _check_identity(card["data"]["fingerprint"], records, run)
+            return TrainResult(run, "already complete", plan.epochs, card)
+        training = training_class(config.training)(classifier, plan)
+        with explain_read_errors(records), naming_the_place(run):
+            first_epoch = _fit(training, records=records, run=run) if plan.epochs else 0
+            card = _finish(training, records=records, run=run)
+    return TrainResult(run, "trained", first_epoch, card)
+
+
+def make_repeatable(seed: int) -> None:
+    """Seeds Python, NumPy, Keras and TensorFlow, and makes TensorFlow's operations deterministic."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def _open(plan: TrainPlan) -> Records:
+    records = open_records(plan.config.data)
+    if "train" not in records.splits or not records.num_examples("train"):
+        raise InputError(f"--data: {plan.config.data} has no pictures in a split named train")
+    return records
+
+
+def _build(plan: TrainPlan, records: Records) -> keras.Model:
+    config = plan.config
+    try:
+        classifier = build_model(
+            config.model,
+            image_shape=records.image_shape,
+            num_classes=records.num_classes,
+            preset=config.preset,
+            options=config.model_options,
+            seed=config.seed,
+        )
+    except ValueError as error:
+        raise InputError(
+            f"--model {config.model} cannot be built for the pictures in {config.data}:"
+            f" {' '.join(str(error).split())}"
+        ) from error
+    if config.initial_weights is not None:
+        load_initial_weights(classifier, config.initial_weights)
+    return classifier
+
+
+def _check_identity(fingerprint: str, records: Records, run: Path) -> None:
+    if fingerprint != records.manifest.fingerprint:
+        raise InputError(
+            f"--output: {run} was trained on other records than those now in {records.directory};"
+            " give another --output, or --overwrite to replace it"
+        )
+
+
+def _fit(training: ClassifierTraining, *, records: Records, run: Path) -> int:
+    """Runs the epochs that are still to do; returns how many were done before."""
+    plan, config = training.plan, training.plan.config
+    steps = records.steps_per_epoch("train", plan.batch_size, limit=config.limit)
+    training.compile_for(steps_per_epoch=steps)
+    state = restore_newest(run / run_folder.CHECKPOINTS, variables=training.state_variables())
+    first_epoch = 0
+    history: list[dict[str, float]] = []
+    if state is not None:
+        first_epoch, history = state.epoch, list(state.history)
+        _check_identity(state.identity["data"], records, run)
+        if state.identity["initial_weights"] != describe_file(config.initial_weights):
+            raise InputError(
+                f"--initial-weights: {config.initial_weights} has changed since {run} was begun;"
+                " give --overwrite to start again"
+            )
+    write_history(run / run_folder.HISTORY, history)
+    if first_epoch < plan.epochs:
+        training.fit(
+            records.training_dataset(
+                "train",
+                batch_size=plan.batch_size,
+                seed=config.seed,
+                first_epoch=first_epoch,
+                limit=config.limit,
+            ),
+            initial_epoch=first_epoch,
+            epochs=plan.epochs,
+            steps_per_epoch=steps,
+            validation_data=_test_data(plan, records),
+            callbacks=_callbacks(training, records=records, run=run, history=history),
+            shuffle=False,  # the records are shuffled already, each epoch in its own order
+            verbose=0,
+        )
+    return first_epoch
+
+
+def _test_data(plan: TrainPlan, records: Records) -> tf.data.Dataset | None:
+    if "test" not in records.splits or not records.num_examples("test"):
+        return None
+    return records.dataset("test", batch_size=plan.batch_size)
+
+
+def _callbacks(
+    training: ClassifierTraining, *, records: Records, run: Path, history: list[dict[str, float]]
+) -> list[keras.callbacks.Callback]:
+    plan, config = training.plan, training.plan.config
+    steps = records.steps_per_epoch("train", plan.batch_size, limit=config.limit)
+    identity = {
+        "data": records.manifest.fingerprint,
+        "initial_weights": describe_file(config.initial_weights),
+    }
+    callbacks = [
+        FiniteLoss(learning_rate=config.learning_rate, steps_per_epoch=steps),
+        EpochRecorder(run, history=history, identity=identity),
+        keras.callbacks.TensorBoard(run / run_folder.TENSORBOARD, write_graph=False),
+    ]
+    progress = [] if config.quiet else [Progress(num_epochs=plan.epochs, steps_per_epoch=steps)]
+    return [*callbacks, *progress]
+
+
+def _finish(training: ClassifierTraining, *, records: Records, run: Path) -> dict[str, Any]:
+    """Writes what others read from the run; the card, which says that it is complete, comes last."""
+    plan, classifier = training.plan, training.classifier
+    if not plan.epochs:
+        write_history(run / run_folder.HISTORY, [])
+    images = _few_images(records)
+    write_keras(classifier, run / run_folder.MODEL)
+    write_saved_model(classifier, run / run_folder.SAVED_MODEL, images=images)
+    card = make_card(classifier, plan=plan, records=records, images=images)
+    write_card(card, run / run_folder.CARD)
+    return card
+
+
+def _few_images(records: Records) -> np.ndarray:
+    images, _ = next(iter(records.dataset("train", batch_size=_NUM_TRIED_IMAGES, limit=_NUM_TRIED_IMAGES)))
+    return images.numpy()
+
+
+def _describe(plan: TrainPlan, records: Records, classifier: keras.Model) -> TrainResult:
+    """Says what a run would do."""
+    config = plan.config
+    steps = records.steps_per_epoch("train", plan.batch_size, limit=config.limit)
+    done = saved_states(config.output / run_folder.CHECKPOINTS)
+    first_epoch = int(done[-1].stem.removeprefix("epoch-")) if done and not config.overwrite else 0
+    # Adam keeps two numbers next to every weight that is trained.
+    num_numbers = classifier.count_params() + 2 * sum(
+        int(np.prod(weight.shape)) for weight in classifier.trainable_weights
+    )
+    details = {
+        **plan.settings(),
+        "num_parameters": classifier.count_params(),
+        "image_shape": list(records.image_shape),
+        "num_classes": records.num_classes,
+        "num_train": min(config.limit or records.num_examples("train"), records.num_examples("train")),
+        "num_test": records.num_examples("test") if "test" in records.splits else 0,
+        "steps_per_epoch": steps,
+        "steps": steps * (plan.epochs - first_epoch),
+        "checkpoints_bytes": 4 * num_numbers * min(NUM_KEPT, plan.epochs),
+    }
+    return TrainResult(config.output, "dry run", first_epoch, details)

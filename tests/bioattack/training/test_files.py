@@ -1,0 +1,103 @@
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from bioattack.errors import InputError
+from bioattack.training.files import naming_the_place, only_writer, remove_partials, replacing
+
+
+def test_file_is_replaced_at_the_end_only(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_is_replaced_at_the_end_only(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").touch()
+    with replacing(path) as partial:
+        partial.mkdir()
+        (partial / "new").touch()
+        assert (path / "old").exists()
+    assert [entry.name for entry in path.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_failure_keeps_the_old_file_and_leaves_nothing(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def write():
+        with replacing(path) as partial:
+            partial.write_text("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        # h5py has the number in the text only; TensorFlow has its own class.
+        OSError("Unable to synchronously write (file write failed: errno = 28, No space left on device)"),
+        tf.errors.ResourceExhaustedError(None, None, "variables.data; No space left on device"),
+        RuntimeError("Unable to close file (errno = 28, error message = 'No space left on device')"),
+    ],
+)
+def test_full_disk_names_the_place(tmp_path, error):
+    with (
+        pytest.raises(OSError, match=r"No space left on device: .*model\.keras") as caught,
+        naming_the_place(tmp_path / "model.keras"),
+    ):
+        raise error
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_other_errors_pass(tmp_path):
+    with pytest.raises(tf.errors.DataLossError, match="corrupt"), naming_the_place(tmp_path):
+        raise tf.errors.DataLossError(None, None, "corrupt")
+
+
+def test_partials_are_removed(tmp_path):
+    (tmp_path / "a.npz.partial").touch()
+    (tmp_path / "b.partial").mkdir()
+    (tmp_path / "c").touch()
+    remove_partials(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["c"]
+
+
+def test_second_writer_is_refused_until_the_first_is_gone(tmp_path):
+    with (
+        only_writer(tmp_path),
+        pytest.raises(InputError, match="another process is training into"),
+        only_writer(tmp_path),
+    ):
+        pass
+    with only_writer(tmp_path):
+        pass
+
+
+def test_a_killed_writer_lets_go(tmp_path):
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from bioattack.training.files import only_writer\n"
+        "with only_writer(pathlib.Path(sys.argv[1])):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=os.environ, check=False)
+    assert killed.returncode == -9
+    with only_writer(tmp_path):
+        pass
