@@ -181,7 +181,7 @@ UNFIT = {
     "casts to integers or cuts the gradient": lambda model: lambda images: tf.stop_gradient(model(images)),
     "NaN or infinite gradient for 16 of 16": lambda model: (
         lambda images: (
-            model(images) + tf.norm(images - tf.stop_gradient(images), axis=(1, 2)) @ tf.ones((3, CLASSES))
+            model(images) + tf.norm(images - tf.stop_gradient(images), axis=(1, 2)) @ tf.eye(3, CLASSES)
         )
     ),
 }
