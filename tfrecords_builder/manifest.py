@@ -75,7 +75,7 @@ class Manifest:
         splits: ``"train"`` and ``"test"``, those that have records.
         source: The source's own checksums.
         skipped: Pictures that ``--skip-bad`` left out: ``{"key", "split", "reason"}`` each.
-        left_out: Pictures that the source has and that were not asked for: reason -> count.
+        left_out: What the source has and the records have not: reason -> ``{"count", "examples"}``.
         duplicates: Pictures with the same bytes in both splits: ``{"num_pairs", "examples"}``.
         arguments: Of the build, those that decide what is in the records.
         versions: Of what wrote the bytes.
@@ -91,7 +91,7 @@ class Manifest:
     splits: dict[str, SplitInfo]
     source: dict[str, Any]
     skipped: tuple[dict[str, str], ...]
-    left_out: dict[str, int]
+    left_out: dict[str, dict[str, Any]]
     duplicates: dict[str, Any]
     arguments: dict[str, Any]
     versions: dict[str, str]

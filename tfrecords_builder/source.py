@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
+MAX_LEFT_OUT_EXAMPLES = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ class Source(abc.ABC):
         class_names: Names in the order of the labels.
         class_ids: An identifier for each class where the source has one (WordNet ids), else None.
         groups: Names of the group columns that every item carries.
-        left_out: What ``items`` did not list although the source has it: reason -> count.
+        left_out: What ``items`` did not list although the source has it: reason -> ``{"count", "examples"}``.
     """
 
     Options: ClassVar[type[BuildOptions]] = BuildOptions
@@ -113,11 +114,18 @@ class Source(abc.ABC):
     class_names: tuple[str, ...] = ()
     class_ids: tuple[str, ...] | None = None
     groups: tuple[str, ...] = ()
-    left_out: dict[str, int]
+    left_out: dict[str, dict[str, Any]]
 
     def __init__(self, options: BuildOptions) -> None:
         self.options = options
         self.left_out = {}
+
+    def leave_out(self, reason: str, name: str) -> None:
+        """Counts one thing that is not listed, and keeps the first names of each reason."""
+        entry = self.left_out.setdefault(reason, {"count": 0, "examples": []})
+        entry["count"] += 1
+        if len(entry["examples"]) < MAX_LEFT_OUT_EXAMPLES:
+            entry["examples"].append(name)
 
     @abc.abstractmethod
     def items(self) -> list[Item]:
