@@ -1,5 +1,6 @@
 """Weights to start from: another run's, Keras' own files, or published ones."""
 
+import warnings
 from pathlib import Path
 
 import keras
@@ -9,6 +10,8 @@ from bioattack.errors import InputError
 from bioattack.models.weights import load_published_weights
 
 _KINDS = "a run folder, a .keras file, a .weights.h5 file or published weights in a .npz file"
+
+_LONGEST_REASON = 300
 
 
 def load_initial_weights(classifier: keras.Model, path: Path) -> None:
@@ -30,7 +33,7 @@ def load_initial_weights(classifier: keras.Model, path: Path) -> None:
         if file.name.endswith(".keras"):
             _copy_weights(classifier, file)
         elif file.name.endswith(".weights.h5"):
-            classifier.load_weights(file)
+            _load_weights_file(classifier, file)
         elif file.suffix == ".npz":
             load_published_weights(classifier, file)
         else:
@@ -38,11 +41,25 @@ def load_initial_weights(classifier: keras.Model, path: Path) -> None:
     except InputError:
         raise
     except (ValueError, KeyError, TypeError, OSError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"--initial-weights: {file} does not fit the network to be trained: {reason}"
+            f"--initial-weights: {file} does not fit the network to be trained: {_first_sentence(error)}"
         ) from error
     _check_finite(classifier, file)
+
+
+def _load_weights_file(classifier: keras.Model, file: Path) -> None:
+    with warnings.catch_warnings():
+        # Keras only warns when a file lacks some of the layers, and leaves those as they were.
+        warnings.simplefilter("error", UserWarning)
+        try:
+            classifier.load_weights(file)
+        except UserWarning as warning:
+            raise ValueError(str(warning)) from warning
+
+
+def _first_sentence(error: Exception) -> str:
+    # Keras puts whole arrays into its messages.
+    return " ".join(str(error).split()).partition(". ")[0][:_LONGEST_REASON]
 
 
 def _copy_weights(classifier: keras.Model, file: Path) -> None:
