@@ -68,7 +68,7 @@ def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -
 
 def _existing_config(command: Command, argv: Sequence[str]) -> Sequence[str]:
     """Refuses a ``--config`` that names no file: jsonargparse would read the name itself as TOML."""
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in zip(argv, [*argv[1:], ""], strict=False):
         path = (
             following
             if word == "--config"
