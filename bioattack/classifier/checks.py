@@ -1,7 +1,8 @@
 """Refuses, with the reason, a classifier on which an attack would measure something else than robustness."""
 
+import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,6 @@ from bioattack.errors import InputError
 _SUM_TOLERANCE = 2e-3
 # Other input ranges must win by this much accuracy, and by this many standard errors of a paired comparison.
 _BETTER_BY, _STANDARD_ERRORS = 0.2, 3.0
-_NUM_GRADIENT_PICTURES = 16
-_BATCH_SIZE = 32
 
 # The usual standardisation: channel means and standard deviations of ImageNet in [0, 1].
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -63,13 +62,16 @@ def _size(shape: Sequence[int | None]) -> str:
     return " x ".join("any" if size is None else str(size) for size in shape)
 
 
-def check_with_pictures(classifier: Classifier, *, images: Any, labels: Any) -> list[str]:
+def check_with_pictures(
+    classifier: Classifier, *, images: Any, labels: Any, batch_size: int = 32
+) -> list[str]:
     """Tries a classifier on real pictures before anything is measured.
 
     Args:
         classifier: The classifier.
         images: ``(n, height, width, channels)``, float32, [0, 1]; a hundred are plenty.
         labels: ``(n,)``, integer class indices.
+        batch_size: Images per call.
 
     Returns:
         Notes: one sentence for each thing a reader should know and that is no reason to refuse.
@@ -78,13 +80,15 @@ def check_with_pictures(classifier: Classifier, *, images: Any, labels: Any) -> 
         InputError: If the logits hold NaN, are probabilities, come from another input range, or have no
             gradient with respect to the pictures.
     """
-    images, labels = np.asarray(images, np.float32), np.asarray(labels, np.int64)
-    logits = _in_batches(classifier.logits, images, classifier.name)
+    trial = _Trial(
+        classifier, np.asarray(images, np.float32), np.asarray(labels, np.int64), batch_size=batch_size
+    )
+    logits = trial.outputs(classifier.logits, trial.images)
     _check_finite(classifier, logits)
     _check_not_probabilities(classifier, logits)
-    _check_input_range(classifier, images, labels, logits)
-    _check_gradient(classifier, images[:_NUM_GRADIENT_PICTURES], labels[:_NUM_GRADIENT_PICTURES])
-    accuracy, chance = float(np.mean(logits.argmax(1) == labels)), 1 / logits.shape[1]
+    _check_input_range(trial, logits)
+    _check_gradient(trial)
+    accuracy, chance = float(np.mean(logits.argmax(1) == trial.labels)), 1 / logits.shape[1]
     if accuracy <= chance + 2 * np.sqrt(chance * (1 - chance) / len(labels)):
         return [
             f"Model {classifier.name} is right on {accuracy:.0%} of the first {len(labels)} pictures, no "
@@ -93,20 +97,29 @@ def check_with_pictures(classifier: Classifier, *, images: Any, labels: Any) -> 
     return []
 
 
-def _in_batches(function: Any, images: np.ndarray, name: str) -> np.ndarray:
-    try:
-        return np.concatenate(
-            [
-                function(images[start : start + _BATCH_SIZE]).numpy()
-                for start in range(0, len(images), _BATCH_SIZE)
+@dataclasses.dataclass(frozen=True)
+class _Trial:
+    """A classifier with the pictures on which it is tried, called in batches."""
+
+    classifier: Classifier
+    images: np.ndarray
+    labels: np.ndarray
+    batch_size: int
+
+    def outputs(self, function: Callable[[np.ndarray], tf.Tensor], images: np.ndarray) -> np.ndarray:
+        try:
+            outputs = [
+                function(images[start : start + self.batch_size]).numpy()
+                for start in range(0, len(images), self.batch_size)
             ]
-        )
-    except InputError:
-        raise
-    except Exception as error:  # whatever a foreign function raises
-        raise InputError(
-            f"model {name} fails on pictures of shape {images.shape[1:]} ({first_line(error)})"
-        ) from error
+        except InputError:
+            raise
+        except Exception as error:  # whatever a foreign function raises
+            raise InputError(
+                f"model {self.classifier.name} fails on pictures of shape {images.shape[1:]} "
+                f"({first_line(error)})"
+            ) from error
+        return np.concatenate(outputs)
 
 
 def _check_finite(classifier: Classifier, logits: np.ndarray) -> None:
@@ -143,10 +156,9 @@ def _check_not_probabilities(classifier: Classifier, logits: np.ndarray) -> None
         )
 
 
-def _check_input_range(
-    classifier: Classifier, images: np.ndarray, labels: np.ndarray, logits: np.ndarray
-) -> None:
+def _check_input_range(trial: _Trial, logits: np.ndarray) -> None:
     """Looks whether the same pictures are classified far better in another pixel range."""
+    classifier, images, labels = trial.classifier, trial.images, trial.labels
     is_correct = logits.argmax(1) == labels
     ranges = [pair for pair in ((0.0, 255.0), (-1.0, 1.0), (0.0, 1.0)) if pair != classifier.input_range]
     candidates = [
@@ -162,11 +174,11 @@ def _check_input_range(
         candidates.append(
             (standardised, "standardised", "put the standardisation into the model and save it again")
         )
-    trials = [
-        (_in_batches(classifier.raw_outputs, scaled, classifier.name).argmax(1) == labels, words, remedy)
+    found = [
+        (trial.outputs(classifier.raw_outputs, scaled).argmax(1) == labels, words, remedy)
         for scaled, words, remedy in candidates
     ]
-    is_correct_there, words, remedy = max(trials, key=lambda trial: trial[0].sum())
+    is_correct_there, words, remedy = max(found, key=lambda one: one[0].sum())
     gained, lost = np.sum(is_correct_there & ~is_correct), np.sum(is_correct & ~is_correct_there)
     if gained - lost >= max(1, _BETTER_BY * len(labels), _STANDARD_ERRORS * np.sqrt(float(gained + lost))):
         low, high = classifier.input_range
@@ -177,8 +189,9 @@ def _check_input_range(
         )
 
 
-def _check_gradient(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> None:
-    batch = tf.constant(images)
+def _check_gradient(trial: _Trial) -> None:
+    classifier = trial.classifier
+    batch, labels = tf.constant(trial.images[: trial.batch_size]), trial.labels[: trial.batch_size]
     try:
         with tf.GradientTape() as tape:
             tape.watch(batch)
@@ -198,6 +211,6 @@ def _check_gradient(classifier: Classifier, images: np.ndarray, labels: np.ndarr
     num_bad = int(np.sum(~np.isfinite(gradient.numpy()).all((1, 2, 3))))
     if num_bad:
         raise InputError(
-            f"model {classifier.name} has a NaN or infinite gradient for {num_bad} of {len(images)} "
+            f"model {classifier.name} has a NaN or infinite gradient for {num_bad} of {len(labels)} "
             "pictures; look for a root, a logarithm or a division at zero in it"
         )

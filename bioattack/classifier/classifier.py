@@ -83,9 +83,10 @@ class Classifier:
         self.source = source
         self.card = card
         self.fingerprint = fingerprint
-        # Without AutoGraph errors keep their one sentence, and Keras traces as it does in fit.
-        self._compiled_logits = tf.function(self._logits, autograph=False)
-        self._compiled_raw = tf.function(self._raw, autograph=False)
+        # Traced once for all batch sizes. Without AutoGraph errors keep their one sentence.
+        spec = tf.TensorSpec((None, *endpoint.image_shape), tf.float32)
+        self._compiled_logits = tf.function(self._logits, input_signature=[spec], autograph=False)
+        self._compiled_raw = tf.function(self._raw, input_signature=[spec], autograph=False)
 
     @property
     def image_shape(self) -> tuple[int | None, int | None, int | None]:

@@ -1,0 +1,77 @@
+"""The attacks by name, and the settings under which they are reported; nothing heavy is imported."""
+
+import dataclasses
+import importlib
+from typing import Any
+
+from bioattack.errors import InputError
+
+NORMS = ("linf", "l2")
+JUDGED = ("any", "last")
+
+ATTACKS: dict[tuple[str, str], str] = {
+    ("pgd", "linf"): "bioattack.attacks.foolbox_bridge:LinfProjectedGradientDescent",
+    ("pgd", "l2"): "bioattack.attacks.foolbox_bridge:L2ProjectedGradientDescent",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackSettings:
+    """How an iterated gradient attack is run and judged.
+
+    Args:
+        num_steps: Gradient steps, at least 1.
+        relative_step: Length of a step as a fraction of epsilon, above 0.
+        has_random_start: Whether it starts at a random point of the ball instead of at the image.
+        judged: ``"any"``, where an image is fooled as soon as one iterate is, and stays there, or ``"last"``,
+            where only the last iterate counts.
+
+    Raises:
+        InputError: If a number is out of range or ``judged`` is none of the two.
+    """
+
+    num_steps: int
+    relative_step: float
+    has_random_start: bool
+    judged: str
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if self.num_steps < 1:
+            raise InputError(f"num_steps must be at least 1. Received: num_steps={self.num_steps}")
+        if not self.relative_step > 0:
+            raise InputError(f"relative_step must be above 0. Received: relative_step={self.relative_step}")
+        if self.judged not in JUDGED:
+            raise InputError(f"judged must be one of {', '.join(JUDGED)}. Received: judged={self.judged!r}")
+
+
+# paper: Foolbox 2's basic iterative method as Vuyyuru et al. 2020 and Burhanpurkar 2021 ran it.
+# foolbox: the defaults of Foolbox 3's own projected gradient descent; a test holds them to it.
+PROTOCOLS: dict[str, dict[str, AttackSettings]] = {
+    "paper": {
+        "linf": AttackSettings(20, 1 / 3, has_random_start=False, judged="any"),
+        "l2": AttackSettings(20, 1 / 3, has_random_start=False, judged="any"),
+    },
+    "foolbox": {
+        "linf": AttackSettings(40, 0.01 / 0.3, has_random_start=True, judged="last"),
+        "l2": AttackSettings(50, 0.025, has_random_start=True, judged="last"),
+    },
+}
+
+
+def build_attack(name: str, *, norm: str, settings: AttackSettings) -> Any:
+    """Makes an attack by name.
+
+    Args:
+        name: A name in ``ATTACKS``.
+        norm: ``"linf"`` or ``"l2"``.
+        settings: How it is run and judged.
+
+    Raises:
+        InputError: If there is no such attack in that norm.
+    """
+    if (name, norm) not in ATTACKS:
+        known = ", ".join(f"{attack} in {of}" for attack, of in ATTACKS)
+        raise InputError(f"there is no attack {name} in the norm {norm}; there are {known}")
+    module, _, class_name = ATTACKS[name, norm].partition(":")
+    return getattr(importlib.import_module(module), class_name)(settings)
