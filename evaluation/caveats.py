@@ -26,38 +26,30 @@ def has_random_layers(model: dict[str, Any]) -> bool:
 def _no_better_than_guessing(summary: dict[str, Any]) -> list[str]:
     num_classes = len(summary["data"]["class_names"])
     return [
-        f"{row['model']} is not measurably better than guessing ({percent(1, num_classes)}) on the pictures as "
-        "they are, so what an attack takes from it says little."
+        f"{row['model']} is not measurably better than guessing ({percent(1, num_classes)}) on the pictures "
+        "as they are: what an attack takes from it says little."
         for row in summary["clean"]
         if row["low"] <= 1 / num_classes
     ]
 
 
 def _barely_dented(summary: dict[str, Any]) -> list[str]:
-    found = points(summary)
-    names = [
-        clean["model"]
-        for clean in summary["clean"]
-        if found
-        and clean["accuracy"] > 0
-        and all(
-            row["accuracy"] > 0.9 * clean["accuracy"]
-            for point in found
-            for row in rows_at(summary, point)
-            if row["model"] == clean["model"]
-        )
-    ]
+    accuracies = {row["model"]: row["accuracy"] for row in summary["clean"]}
+    attacked = [row for point in points(summary) for row in rows_at(summary, point)]
+    dented = {row["model"] for row in attacked if row["accuracy"] <= 0.9 * accuracies[row["model"]]}
     return [
-        f"No change tried takes more than a tenth of what {name} gets right. Before calling it robust, try larger "
-        "epsilons, more steps and attacks that need no gradient: a gradient that says nothing looks the same."
-        for name in names
+        f"No change tried takes more than a tenth of what {name} gets right. Before calling it robust, try "
+        "larger epsilons, more steps, and attacks that need no gradient: a gradient that says nothing looks "
+        "the same."
+        for name, accuracy in accuracies.items()
+        if attacked and accuracy > 0 and name not in dented
     ]
 
 
 def _random_layers(summary: dict[str, Any]) -> list[str]:
     return [
-        f"{model['name']} has random layers: it can answer the same picture differently from call to call, and an "
-        "attack that sees one draw at a time makes it look more robust than it is."
+        f"{model['name']} has random layers: it can answer the same picture differently from call to call, "
+        "and an attack that sees one draw at a time makes it look more robust than it is."
         for model in summary["models"]
         if has_random_layers(model)
     ]
@@ -65,12 +57,11 @@ def _random_layers(summary: dict[str, Any]) -> list[str]:
 
 def _upper_bound(summary: dict[str, Any]) -> list[str]:
     steps = sorted({attack["steps"] for attack in summary["protocol"]["attacks"]})
-    if not steps:
-        return []
     words = " or ".join(map(str, steps))
     return [
-        f"The accuracies under attack are upper bounds. PGD with {words} step{'s' * (steps != [1])} is one attack; a "
-        "stronger one (more steps, random restarts, another loss) leaves the same or less."
+        f"The accuracies under attack are upper bounds. PGD with {words} step{'' if steps == [1] else 's'} "
+        "is one attack; a stronger one (more steps, random restarts, another loss) leaves the same or less."
+        for _ in steps[:1]
     ]
 
 
@@ -78,25 +69,26 @@ def _sampling(summary: dict[str, Any]) -> str:
     number = summary["data"]["num_images"]
     widest = 100 * 1.96 * 0.5 / number**0.5
     return (
-        f"{number} pictures were shown, so an accuracy near 50{SPACE}% is known to about ±{widest:.2g} points. The "
-        "intervals (95 %, Wilson) cover the choice of pictures, not what training again with another seed would give."
-    ).replace("95 %", f"95{SPACE}%")
+        f"{number} pictures were shown, so an accuracy near 50{SPACE}% is known to about ±{widest:.2g} points"
+        f". The intervals (95{SPACE}%, Wilson) cover the choice of pictures, not what training again with "
+        "another seed would give."
+    )
 
 
 def _origin(summary: dict[str, Any]) -> list[str]:
     lines = []
+    is_training_split = summary["data"]["split"] == "train"
     if summary["data"]["kind"] == "synthetic":
         lines.append(
-            "The pictures were drawn by a program. They show how attacks work; they do not stand for photographs."
+            "The pictures were drawn by a program. They show how attacks work; they do not stand for "
+            "photographs."
         )
-    if summary["data"]["split"] == "train":
+    if is_training_split:
         lines.append("These are the pictures of the training split: accuracies on unseen ones are lower.")
     foreign = [model["name"] for model in summary["models"] if not model["card"]]
-    if foreign and summary["data"]["split"] != "train":
+    if foreign and not is_training_split:
         lines.append(
-            f"How {' and '.join(foreign)} {'was' if len(foreign) == 1 else 'were'} trained is not known here, nor "
-            "whether these pictures were part of it."
+            f"How {' and '.join(foreign)} {'was' if len(foreign) == 1 else 'were'} trained is not known "
+            "here, nor whether these pictures were part of it."
         )
     return lines
-
-

@@ -30,8 +30,9 @@ CSS_NAMES = {INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--card"} | 
     colour: f"--series-{index}" for index, colour in enumerate(SERIES)
 }
 
-WIDTH_INCHES, HEIGHT_INCHES = 4.6, 3.3
-PIXELS_PER_INCH = 200
+# As wide as a telephone, so that the letters can be read there; a wider page puts two side by side.
+WIDTH_INCHES, HEIGHT_INCHES = 3.9, 3.1
+PIXELS_PER_INCH = 220
 MAX_PNG_BYTES = 150_000
 
 _SETTINGS: dict[str, Any] = {
@@ -44,7 +45,9 @@ _SETTINGS: dict[str, Any] = {
     "axes.labelcolor": INK,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
-    "axes.titlepad": 10.0,
+    "axes.titlepad": 22.0,
+    "figure.constrained_layout.w_pad": 0.07,
+    "figure.constrained_layout.h_pad": 0.07,
     "axes.labelsize": 8.5,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
@@ -114,19 +117,22 @@ def _characters() -> frozenset[int]:
 def save_png(figure: Figure, path: Path) -> Path:
     """Writes a figure as PNG at twice the size of a screen, under a temporary name and then renamed.
 
-    A picture of more than ``MAX_PNG_BYTES`` is brought to 256 colours, which only photographs need.
+    A file of more than ``MAX_PNG_BYTES``, which only photographs make, is brought to 256 colours and, where
+    that is not enough, to fewer pixels.
     """
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(
-        buffer, format="png", dpi=PIXELS_PER_INCH, facecolor="white", metadata={"Software": None}
-    )
-    if buffer.tell() > MAX_PNG_BYTES:
-        image = Image.open(buffer).convert("RGB")
-        buffer = io.BytesIO()
-        image.quantize(256).save(buffer, format="png", optimize=True)
+    figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, facecolor="white", metadata={"Software": None})
+    content = buffer.getvalue()
+    image = Image.open(buffer).convert("RGB")
+    share = 1.0
+    while len(content) > MAX_PNG_BYTES and share > 0.2:
+        size = (round(share * image.width), round(share * image.height))
+        smaller = io.BytesIO()
+        image.resize(size, Image.Resampling.LANCZOS).quantize(256).save(smaller, format="png", optimize=True)
+        content, share = smaller.getvalue(), 0.8 * share
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(buffer.getvalue())
+    temporary.write_bytes(content)
     return temporary.replace(path)
 
 

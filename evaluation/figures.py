@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from bioattack.evaluation import figure_style as style
@@ -20,8 +21,6 @@ from bioattack.evaluation.findings import (
     headline_point,
     model_names,
     norm_name,
-    percent,
-    rows_at,
 )
 from bioattack.evaluation.results import EXAMPLES, read_examples, read_summary
 
@@ -89,12 +88,14 @@ def robustness_figure(
     for index, name in enumerate(names):
         clean = next(row for row in summary["clean"] if row["model"] == name)
         attacked = sorted(
-            (row for row in rows if row["model"] == name and row["epsilon"] > 0), key=lambda row: row["epsilon"]
+            (row for row in rows if row["model"] == name and row["epsilon"] > 0),
+            key=lambda row: row["epsilon"],
         )
         _draw_curve(axes, [clean, *attacked], positions=positions, index=index)
     _mark_chance(axes, len(summary["data"]["class_names"]))
     _mark_epsilons(axes, positions, norm=norm)
-    axes.set_title(f"{norm_name(norm)}: {_NORM_WORDS.get(norm, 'size of the change')}")
+    title = f"{norm_name(norm)}: {_NORM_WORDS.get(norm, 'size of the change')}"
+    _title(axes, title, _attack_words(summary, attack=attack, norm=norm))
     _percent_axis(axes, label="pictures still right")
     if has_legend if has_legend is not None else len(names) > 1:
         _legend(axes, names)
@@ -106,6 +107,26 @@ _NORM_WORDS = {
     "l2": "Euclidean length of the change",
     "rms": "root mean square of the change",
 }
+
+
+def _attack_words(summary: dict[str, Any], *, attack: str, norm: str) -> str:
+    protocol = summary["protocol"]
+    steps = [row["steps"] for row in protocol["attacks"] if (row["attack"], row["norm"]) == (attack, norm)]
+    judged = {"any": "any iterate counts", "last": "the last iterate counts"}[protocol["judged"]]
+    return ", ".join([attack.upper(), *(f"{number} steps" for number in steps[:1]), judged])
+
+
+def _title(axes: Axes, title: str, subtitle: str) -> None:
+    axes.set_title(title)
+    axes.annotate(
+        subtitle,
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 10),
+        textcoords="offset points",
+        color=style.MUTED,
+        fontsize=8,
+    )
 
 
 def _new_figure(*, height: float = style.HEIGHT_INCHES) -> tuple[Figure, Axes]:
@@ -182,7 +203,9 @@ def _mark_epsilons(axes: Axes, positions: dict[float, float], *, norm: str) -> N
     axes.set_xticks(list(positions.values()), minor=True)
     axes.tick_params(axis="x", which="both", length=3, color=style.MUTED)
     axes.set_xlabel(
-        "ε as a fraction of the pixel range\n(below: in steps of an 8-bit pixel, 1/255)" if norm == "linf" else "ε"
+        "ε as a fraction of the pixel range\n(below: in steps of an 8-bit pixel, 1/255)"
+        if norm == "linf"
+        else "ε"
     )
 
 
@@ -211,7 +234,7 @@ def _percent_axis(axes: Axes, *, label: str) -> None:
 
 def _legend(axes: Axes, names: Sequence[str]) -> None:
     handles = [
-        mpl.lines.Line2D(
+        Line2D(
             [],
             [],
             color=style.series_colour(index),
@@ -267,12 +290,16 @@ def classes_figure(summary: dict[str, Any]) -> Figure:
     limit = max(4, MAX_CLASSES // (1 + len(names) // 3))
     rows, num_left_out = worst_and_best(class_rows(summary), limit=limit)
     thickness = 0.72 / len(names)
-    figure, axes = _new_figure(height=1.3 + len(rows) * max(0.22, 0.11 * len(names)) + 0.2 * bool(num_left_out))
+    figure, axes = _new_figure(
+        height=1.3 + len(rows) * max(0.22, 0.11 * len(names)) + 0.2 * bool(num_left_out)
+    )
     places = [-float(index) - (index >= len(rows) // 2 and num_left_out > 0) for index in range(len(rows))]
     for index in range(len(names)):
         middle = [place + 0.36 - thickness * (index + 0.5) for place in places]
         colour = style.series_colour(index)
         clean = [100 * row.clean[index]["accuracy"] for row in rows]
+        # Paper first: the grid must not shine through the pale part.
+        axes.barh(middle, clean, thickness * 0.9, color=style.PAPER, linewidth=0)
         axes.barh(middle, clean, thickness * 0.9, color=colour, alpha=0.3, linewidth=0)
         if rows and rows[0].adversarial:
             attacked = [100 * row.adversarial[index]["accuracy"] for row in rows]
@@ -286,17 +313,19 @@ def classes_figure(summary: dict[str, Any]) -> Figure:
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="x", length=0)
     if num_left_out:
-        _mark_left_out(axes, place=(places[len(rows) // 2 - 1] + places[len(rows) // 2]) / 2, number=num_left_out)
-    axes.set_title(_class_title(class_point(summary)))
+        _mark_left_out(
+            axes, place=(places[len(rows) // 2 - 1] + places[len(rows) // 2]) / 2, number=num_left_out
+        )
+    point = class_point(summary)
+    words = (
+        f"pale: as they are; full: {norm_name(point.norm)} ε = {point.epsilon:.3g}"
+        if point
+        else "as they are"
+    )
+    _title(axes, "Pictures still right, by class", words)
     if len(names) > 1:
         _legend(axes, names)
     return figure
-
-
-def _class_title(point: Point | None) -> str:
-    if point is None:
-        return "Pictures right, by class"
-    return f"Right (pale), and still right at {norm_name(point.norm)} ε = {point.epsilon:.3g} (full)"
 
 
 def _mark_left_out(axes: Axes, *, place: float, number: int) -> None:
@@ -349,10 +378,10 @@ def training_figure(
                 markeredgecolor=style.PAPER,
                 clip_on=False,
             )
-    axes.set_title("Accuracy: training (dashed), held-out (solid)")
+    _title(axes, "Accuracy while training", "dashed: training pictures; solid: held-out ones")
     axes.set_xlabel("epoch")
     axes.set_xlim(min(1, most_epochs - 0.5), max(most_epochs, 1.5))
-    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
     axes.tick_params(axis="x", length=3)
     _mark_chance(axes, len(summary["data"]["class_names"]))
     _percent_axis(axes, label="pictures right")
@@ -392,7 +421,7 @@ def magnification(example: dict[str, Any]) -> float:
 def examples_figure(examples: list[dict[str, Any]], folder: Path) -> Figure:
     """Draws original, magnified difference and adversarial picture side by side, a row per example."""
     shown = examples[:MAX_PICTURES] or [None]
-    figure = Figure(figsize=(style.WIDTH_INCHES, 0.25 + 1.85 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(style.WIDTH_INCHES, 0.1 + 1.52 * len(shown)), layout="constrained")
     grid = np.asarray(figure.subplots(len(shown), 3, squeeze=False))
     for row, example in zip(grid, shown, strict=True):
         for axes in row:
@@ -401,14 +430,14 @@ def examples_figure(examples: list[dict[str, Any]], folder: Path) -> Figure:
             continue
         captions = (
             f"“{_class(example, 'clean')}”",
-            f"difference × {magnification(example):.3g}",
+            f"difference \N{MULTIPLICATION SIGN} {magnification(example):.3g}",
             f"“{_class(example, 'adversarial')}”",
         )
         kinds = ("original", "difference", "adversarial")
         for axes, kind, caption in zip(row, kinds, captions, strict=True):
             pixels = np.asarray(Image.open(folder / example[kind]).convert("RGB"))
             axes.imshow(pixels, interpolation="nearest" if max(pixels.shape) <= 160 else "antialiased")
-            axes.set_title(caption, loc="center", fontsize=8, pad=4)
+            axes.set_title(caption, loc="center", fontsize=8, pad=3)
     return figure
 
 

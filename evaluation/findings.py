@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-SPACE = "\u00a0"
+SPACE, DASH, TIMES, MINUS = "\u00a0", "\u2013", "\u00d7", "\u2212"
 NORM_NAMES = {"linf": "L∞", "l2": "L2", "l1": "L1", "rms": "RMS"}
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -32,15 +32,15 @@ def plain(sentence: Sequence[Piece]) -> str:
 
 
 def percent(count: int, total: int) -> str:
-    """Says a proportion with as many digits as the number of images supports.
+    r"""Says a proportion with as many digits as the number of images supports.
 
     Nothing is rounded to 0 or 100 % that is not exactly that.
 
     >>> percent(1, 500), percent(435, 500)
-    ('0.2\\xa0%', '87\\xa0%')
+    ('0.2\xa0%', '87\xa0%')
     """
     if total == 0:
-        return "–"
+        return DASH
     value = 100 * count / total
     for digits in (1,) if total > 1000 else (0, 1):
         text = f"{value:.{digits}f}"
@@ -98,7 +98,9 @@ def points(summary: dict[str, Any]) -> list[Point]:
 def rows_at(summary: dict[str, Any], point: Point) -> list[dict[str, Any]]:
     """Returns the rows of one setting, a row per model in the models' order."""
     names = model_names(summary)
-    rows = [row for row in summary["adversarial"] if Point(row["attack"], row["norm"], row["epsilon"]) == point]
+    rows = [
+        row for row in summary["adversarial"] if Point(row["attack"], row["norm"], row["epsilon"]) == point
+    ]
     return sorted(rows, key=lambda row: names.index(row["model"]))
 
 
@@ -164,7 +166,11 @@ def _one_model_clean(summary: dict[str, Any]) -> Sentence:
     row, pictures = summary["clean"][0], pictures_words(summary)
     right = num_right(row)
     if right == 0:
-        return (Piece("This model gets "), Piece("none", "clean"), Piece(f" of {row['num_images']} {pictures} right."))
+        return (
+            Piece("This model gets "),
+            Piece("none", "clean"),
+            Piece(f" of {row['num_images']} {pictures} right."),
+        )
     share = "all" if right == row["num_images"] else percent(right, row["num_images"])
     return (Piece("This model gets "), Piece(share, "clean"), Piece(f" of {pictures} right."))
 

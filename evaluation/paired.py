@@ -39,7 +39,9 @@ def compare_models(results: "pd.DataFrame", point: Point | None) -> list[Compari
 
     setting = point or Point("none", "none", 0.0)
     rows = results[
-        (results.attack == setting.attack) & (results.norm == setting.norm) & (results.epsilon == setting.epsilon)
+        (results.attack == setting.attack)
+        & (results.norm == setting.norm)
+        & (results.epsilon == setting.epsilon)
     ]
     is_right = rows.assign(is_right=rows.correct_clean & ~rows.success).pivot(
         index="image_id", columns="model", values="is_right"

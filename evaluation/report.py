@@ -21,7 +21,10 @@ from bioattack.evaluation.figures import (
     worst_and_best,
 )
 from bioattack.evaluation.findings import (
+    DASH,
+    MINUS,
     SPACE,
+    TIMES,
     Point,
     change_words,
     class_point,
@@ -38,7 +41,12 @@ from bioattack.evaluation.findings import (
 from bioattack.evaluation.paired import compare_models
 from bioattack.evaluation.results import EXAMPLES, epsilon_words, read_examples, read_results, read_summary
 
-MAX_GROUPS_ONE_MODEL, MAX_GROUPS_SEVERAL_MODELS = 4, 2
+MAX_GROUPS_ONE_MODEL, MAX_GROUPS_SEVERAL_MODELS = 5, 2
+
+_JUDGED_WORDS = {
+    "any": "if the model errs at any step of the attack",
+    "last": "if the model errs at the last step of the attack",
+}
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
@@ -78,6 +86,7 @@ def report_content(output: Path) -> dict[str, Any]:
         "data": summary["data"],
         "protocol": summary["protocol"],
         "point_words": point_words(point),
+        "judged_words": _JUDGED_WORDS[summary["protocol"]["judged"]],
         "models": [_model(summary, index) for index in range(len(summary["models"]))],
         "scores": _scores(summary, point),
         "example_groups": _example_groups(summary, output),
@@ -190,7 +199,7 @@ def _seen(example: dict[str, Any], kind: str) -> dict[str, Any]:
     return {
         "name": example[f"predicted_{kind}_name"],
         "is_right": example[f"predicted_{kind}"] == example["label"],
-        "margin": f"{example[f'margin_{kind}']:+.1f}".replace("-", "−"),
+        "margin": f"{example[f'margin_{kind}']:+.1f}".replace("-", MINUS),
     }
 
 
@@ -209,7 +218,9 @@ def _example_groups(summary: dict[str, Any], output: Path) -> list[dict[str, Any
         )
         group["attacks"].append(_example(summary, output, example))
     limit = MAX_GROUPS_ONE_MODEL if len(summary["models"]) == 1 else MAX_GROUPS_SEVERAL_MODELS
-    return list(groups.values())[:limit]
+    shown = list(groups.values())[:limit]
+    # The first is shown large, the others two by two.
+    return shown[:-1] if len(shown) > 2 and len(shown) % 2 == 0 else shown
 
 
 def _strips(summary: dict[str, Any], output: Path) -> list[dict[str, Any]]:
@@ -233,7 +244,7 @@ def _strips(summary: dict[str, Any], output: Path) -> list[dict[str, Any]]:
     return strips
 
 
-def _curves(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def _curves(summary: dict[str, Any]) -> list[Markup]:
     drawn = []
     for attack, norm in curves(summary):
         with style.house_style():
@@ -241,11 +252,7 @@ def _curves(summary: dict[str, Any]) -> list[dict[str, Any]]:
             svg = style.to_svg(
                 figure, name=f"curve-{attack}-{norm}", title=_curve_words(summary, attack, norm)
             )
-        settings = [
-            row for row in summary["protocol"]["attacks"] if (row["attack"], row["norm"]) == (attack, norm)
-        ]
-        steps = f", {settings[0]['steps']} steps" if settings else ""
-        drawn.append({"svg": Markup(svg), "caption": f"{attack.upper()} in {norm_name(norm)}{steps}"})  # noqa: S704
+        drawn.append(Markup(svg))  # noqa: S704
     return drawn
 
 
@@ -315,16 +322,28 @@ def _tables(summary: dict[str, Any]) -> list[dict[str, Any]]:
                 "rows": [_table_row(summary, row) for row in rows_at(summary, Point(attack, norm, epsilon))],
             }
             for epsilon in epsilons
+            if epsilon > 0
         ]
-        tables.append(
-            {
-                "attack": attack.upper(),
-                "norm": norm_name(norm),
-                "has_255ths": norm == "linf",
-                "settings": settings,
-            }
-        )
+        as_they_are = {
+            "epsilon": "0",
+            "in_255ths": "as they are",
+            "rows": [_clean_row(summary, row) for row in summary["clean"]],
+        }
+        name = f"{attack.upper()} in {norm_name(norm)}"
+        tables.append({"name": name, "settings": [as_they_are, *settings]})
     return tables
+
+
+def _clean_row(summary: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "index": model_names(summary).index(row["model"]) % len(style.SERIES),
+        "name": row["model"],
+        "score": _score(row),
+        "score_8bit": None,
+        "num_success": DASH,
+        "mean_l2": DASH,
+        "mean_steps": DASH,
+    }
 
 
 def _table_row(summary: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
@@ -334,9 +353,8 @@ def _table_row(summary: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
         "score": _score(row),
         "score_8bit": _score(row, suffix="_8bit"),
         "num_success": row["num_success"],
-        "mean_l2": "–" if row["mean_l2"] is None else f"{row['mean_l2']:.3g}",
-        "mean_linf": "–" if row["mean_linf"] is None else f"{row['mean_linf']:.3g}",
-        "mean_steps": "–" if row["mean_steps"] is None else f"{row['mean_steps']:.1f}",
+        "mean_l2": DASH if row["mean_l2"] is None else f"{row['mean_l2']:.3g}",
+        "mean_steps": DASH if row["mean_steps"] is None else f"{row['mean_steps']:.1f}",
     }
 
 
@@ -358,11 +376,12 @@ def _comparisons(summary: dict[str, Any], output: Path, point: Point | None) -> 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     data, protocol = summary["data"], summary["protocol"]
-    shape = " × ".join(map(str, data["image_shape"]))
+    shape = f" {TIMES} ".join(map(str, data["image_shape"]))
     facts = [
         (
             "Pictures",
-            f"{data['num_images']} of the split “{data['split']}”, {shape}, {len(data['class_names'])} classes",
+            f"{data['num_images']} of the split “{data['split']}”, {shape}, "
+            f"{len(data['class_names'])} classes",
         ),
         ("Records", f"{data['path']} ({data['kind']})"),
         ("Data fingerprint", data["fingerprint"]),
@@ -370,7 +389,8 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     for attack in protocol["attacks"]:
         start = "a random start" if attack["has_random_start"] else "no random start"
-        words = f"{attack['steps']} steps of {attack['relative_step']:.3g} × ε each, {start} ({attack['foolbox_class']})"
+        words = f"{attack['steps']} steps of {attack['relative_step']:.3g} {TIMES} ε each, {start} "
+        words += f"({attack['foolbox_class']})"
         facts.append((f"{attack['attack'].upper()}, {norm_name(attack['norm'])}", words))
     facts.append(("Seed", str(summary["settings"]["seed"])))
     facts.append(("Time", f"{_duration(summary['seconds'])} on a {summary['device']}"))
