@@ -35,8 +35,8 @@ _SAFE_NAMES = frozenset(
 class Cifar10(ArraySource):
     """CIFAR-10 from an ``.npz`` in the Keras layout, the original archives, or Keras' own download.
 
-    The archives are ``cifar-10-python.tar.gz`` and ``cifar-10-binary.tar.gz``; they may be unpacked. A part of
-    the set keeps the published places of its pictures where the ``.npz`` has ``train_index, test_index``.
+    The archives are ``cifar-10-python.tar.gz`` and ``cifar-10-binary.tar.gz``; they may be unpacked. A part
+    of the set keeps the published places of its pictures where the ``.npz`` has ``train_index, test_index``.
 
     Args:
         options: See ``ArrayOptions``.

@@ -17,8 +17,8 @@ class FolderOptions(PictureOptions):
     Args:
         size: Side in pixels to which all pictures are brought; without it they must be of one size already,
             and JPEG and PNG files are stored as they are.
-        crop: How --size does it. "scaled" takes the largest central square and scales it; "center" is the
-            papers' rule, which scales small pictures up, but cuts the centre out of large ones.
+        crop: How --size does it. "scaled" scales the shorter side and cuts out the central square;
+            "center" is the papers' rule, which scales small pictures up and does not scale large ones down.
     """
 
     size: int | None = None

@@ -46,7 +46,7 @@ class Crop:
 
     Args:
         size: Side of the square in pixels, at least 1.
-        rule: ``"scaled"`` scales the largest central square of the picture to ``size``, up or down.
+        rule: ``"scaled"`` scales the shorter side to ``size``, up or down, and cuts out the central square.
             ``"center"`` is the papers' rule: a picture with a side below ``size`` is scaled up until both
             reach it, larger ones are not scaled down, and the central square is cut out.
     """
@@ -98,7 +98,7 @@ def _crop_center(image: Image.Image, size: int) -> Image.Image:
 def _crop_scaled(image: Image.Image, size: int) -> Image.Image:
     side = min(image.size)
     left, upper = (image.width - side) / 2, (image.height - side) / 2
-    box = (left, upper, left + side, upper + side)
+    box = (left, upper, left + side, upper + side)  # what lies beyond it is not computed
     return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 

@@ -63,8 +63,9 @@ def check_source(
     return manifest
 
 
-def _require(holds: bool, message: str) -> None:
-    if not holds:
+def _require(condition: bool, message: str) -> None:
+    # Not that of bioattack.testing.checking: records are checked without importing Keras.
+    if not condition:
         raise AssertionError(message)
 
 
