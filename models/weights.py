@@ -54,9 +54,10 @@ def load_published_weights(
 def _read_archive(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """All arrays of an archive, each checked to be finite numbers."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because NumPy leaves a damaged archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a NumPy archive (.npz) of plain arrays ({error})") from error
     for key, array in arrays.items():
         if not np.issubdtype(array.dtype, np.floating):
