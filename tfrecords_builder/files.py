@@ -15,7 +15,7 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 
 from bioattack.tfrecords_builder.errors import RecordsError
 
@@ -40,7 +40,7 @@ class File:
 
 
 class Files(abc.ABC):
-    """The files of a source; picklable, opened when first read.
+    """The files of a source; picklable, and opened for each reading.
 
     Args:
         path: The directory or archive.
@@ -48,7 +48,6 @@ class Files(abc.ABC):
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._handle: BinaryIO | None = None
 
     @abc.abstractmethod
     def scan(self) -> tuple[list[File], list[str]]:
@@ -72,15 +71,6 @@ class Files(abc.ABC):
 
     def prepare(self, scratch: Path) -> None:  # noqa: B027
         """Makes the files readable in any order; ``scratch`` is a folder for what that needs."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_handle": None}
-
-    def _read_at(self, path: Path, offset: int, size: int) -> bytes:
-        if self._handle is None:
-            self._handle = path.open("rb")
-        self._handle.seek(offset)
-        return self._handle.read(size)
 
 
 def open_files(path: Path) -> Files:
@@ -195,12 +185,13 @@ class ZipArchive(Files):
         _check_size(file)
         offset, compressed_size, method, checksum = file.reference
         try:
-            header = self._read_at(self.path, offset, _LOCAL_HEADER.size)
-            signature, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-            if signature != b"PK\x03\x04":
-                raise ValueError("no member where one should be")
-            start = offset + _LOCAL_HEADER.size + name_length + extra_length
-            content = self._read_at(self.path, start, compressed_size)
+            with self.path.open("rb") as archive:
+                archive.seek(offset)
+                signature, name_length, extra_length = _LOCAL_HEADER.unpack(archive.read(_LOCAL_HEADER.size))
+                if signature != b"PK\x03\x04":
+                    raise ValueError("no member where one should be")
+                archive.seek(name_length + extra_length, os.SEEK_CUR)
+                content = archive.read(compressed_size)
             if method == zipfile.ZIP_DEFLATED:
                 content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, file.size_bytes + 1)
             if len(content) != file.size_bytes or zlib.crc32(content) != checksum:
@@ -250,17 +241,17 @@ class TarArchive(Files):
     def read(self, file: File) -> bytes:
         """See ``Files.read``."""
         _check_size(file)
-        if self._plain_path is None:
-            return self._read_slowly(file)
-        content = self._read_at(self._plain_path, file.reference[0], file.size_bytes)
+        # Before `prepare`, as in a dry run, a compressed archive is read from its start each time.
+        opened = decompressed(self.path) if self._plain_path is None else self._plain_path.open("rb")
+        try:
+            with opened as archive:
+                archive.seek(file.reference[0])
+                content: bytes = archive.read(file.size_bytes)
+        except (OSError, EOFError, zlib.error) as error:
+            raise RecordsError(f"{file.path} in {self.path} is damaged ({error}); fetch it again") from error
         if len(content) != file.size_bytes:
             raise RecordsError(f"{file.path} in {self.path} is cut short; fetch the archive again")
         return content
-
-    def _read_slowly(self, file: File) -> bytes:
-        with decompressed(self.path) as packed:
-            packed.seek(file.reference[0])
-            return packed.read(file.size_bytes)
 
 
 def decompressed(path: Path) -> Any:
