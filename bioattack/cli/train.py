@@ -49,7 +49,7 @@ def _lines(result: "TrainResult") -> list[str]:
             f" pictures of {' x '.join(map(str, found['image_shape']))} in {found['num_classes']} classes:",
             f"  epochs {result.first_epoch + 1} to {found['epochs']} of {found['steps_per_epoch']:,} steps of"
             f" {found['batch_size']} pictures, {found['steps']:,} steps in all",
-            f"  checkpoints of {found['checkpoints_bytes'] / 1e6:,.1f} MB in {result.output}",
+            f"  checkpoints of at most {found['checkpoints_bytes'] / 1e6:,.1f} MB in {result.output}",
         ]
     accuracy = found["accuracy"]
     lines = [

@@ -220,6 +220,7 @@ def _describe(plan: TrainPlan, records: Records, classifier: keras.Model) -> Tra
         "num_test": records.num_examples("test") if "test" in records.splits else 0,
         "steps_per_epoch": steps,
         "steps": steps * (plan.epochs - first_epoch),
-        "checkpoints_bytes": 4 * num_numbers * min(NUM_KEPT, plan.epochs),
+        # One more than is kept, while it is being written.
+        "checkpoints_bytes": 4 * num_numbers * min(NUM_KEPT + 1, plan.epochs),
     }
     return TrainResult(config.output, "dry run", first_epoch, details)

@@ -1,9 +1,15 @@
 import json
+from pathlib import Path
 
 import pytest
 
-from bioattack.cli.train import main
+from bioattack.cli.common import parse
+from bioattack.cli.train import COMMAND, main
+from bioattack.models.registry import build_model
 from bioattack.testing.small_records import write_small_records
+from bioattack.training.config import TrainConfig, make_plan
+
+EXPERIMENTS = sorted((Path(__file__).parents[3] / "experiments").glob("*.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +125,23 @@ def test_missing_arguments(capsys):
         main([])
     assert stop.value.code == 2
     assert "--model is required" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_is_read_and_its_network_can_be_built(path):
+    config = parse(TrainConfig, COMMAND, ["--config", str(path)])
+    make_plan(config)
+    build_model(
+        config.model,
+        image_shape=(64, 64, 3),
+        num_classes=10,
+        preset=config.preset,
+        options=config.model_options,
+    )
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    for entry in ("# records: ", "# command: ", "# time: ", "# number: "):
+        assert sum(line.startswith(entry) for line in header) == 1, entry
+
+
+def test_there_are_experiments():
+    assert len(EXPERIMENTS) >= 6
