@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import sys
+import tempfile
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -192,10 +193,24 @@ def run(command: Command, work: Callable[[], int]) -> int:
 
 
 def quiet_tensorflow() -> None:
-    """Keeps TensorFlow's start-up notices off the terminal; call it before TensorFlow is imported."""
+    """Imports TensorFlow without its start-up notices; call it before anything else imports it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if "tensorflow" in sys.modules:
+        return
+    # Two notices are written before TensorFlow reads the level, straight to the file descriptor.
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            notices.seek(0)
+            os.write(terminal, notices.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def print_result(result: dict[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
