@@ -89,9 +89,9 @@ def standardise(images: Any, *, mean: Sequence[float] | None, std: Sequence[floa
     """
     num_channels = images.shape[-1]
     for name, numbers in (("mean", mean), ("std", std)):
-        if numbers is not None and len(numbers) != num_channels:
+        if numbers is not None and not _is_one_number_each(numbers, num_channels):
             raise ValueError(
-                f"{name} must hold {num_channels} numbers, one a channel. Received: {name}={numbers}"
+                f"{name} must hold {num_channels} numbers, one a channel. Received: {name}={numbers!r}"
             )
     if std is not None and min(std) <= 0:
         raise ValueError(f"std must be above 0. Received: std={std}")
@@ -100,6 +100,12 @@ def standardise(images: Any, *, mean: Sequence[float] | None, std: Sequence[floa
     scale = [1.0 / number for number in std or [1.0] * num_channels]
     offset = [-shift * factor for shift, factor in zip(mean or [0.0] * num_channels, scale, strict=True)]
     return keras.layers.Rescaling(scale, offset, name="standardise")(images)
+
+
+def _is_one_number_each(numbers: Any, num_channels: int) -> bool:
+    """Whether there are as many real numbers as channels."""
+    is_list = isinstance(numbers, list | tuple) and len(numbers) == num_channels
+    return is_list and all(isinstance(number, float | int) for number in numbers)
 
 
 def classify(features: Any, num_classes: int, *, initializer: keras.initializers.Initializer) -> Any:

@@ -66,6 +66,8 @@ def test_input_is_standardised_inside():
         ({"shortcut": "identity"}, "shortcut must be one of projection, pad. Received: shortcut='identity'"),
         ({"num_blocks": 0}, "num_blocks must be an integer of 1 or more. Received: num_blocks=0"),
         ({"mean": (0.5,)}, r"mean must hold 3 numbers, one a channel. Received: mean=\(0.5,\)"),
+        ({"mean": 0.5}, "mean must hold 3 numbers, one a channel. Received: mean=0.5"),
+        ({"std": ["1", "1", "1"]}, "std must hold 3 numbers, one a channel. Received"),
         ({"std": (1.0, 0.0, 1.0)}, "std must be above 0. Received"),
         ({"batch_norm_momentum": 1}, "batch_norm_momentum must be a number between 0 and 1. Received"),
     ],
