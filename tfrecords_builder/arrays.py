@@ -174,7 +174,7 @@ class ArraySource(Source):
             RecordsError: If an array is missing, needs pickle, or does not fit.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files if name != "class_names"}
         except Exception as error:  # damaged archives raise errors of every class
             raise RecordsError(f"cannot read {path}: {' '.join(str(error).split())}") from error
