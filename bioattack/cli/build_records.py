@@ -94,7 +94,8 @@ def _verify(options: VerifyOptions) -> int:
 def _build(kind: str, options: "BuildOptions") -> int:
     from bioattack.tfrecords_builder.build import build
 
-    quiet_tensorflow()  # which Keras' download would import
+    if getattr(options, "source", options) is None:
+        quiet_tensorflow()  # which Keras imports for its download, and nothing else here does
     result = build(kind, options)
     _warn(result)
     print_result(_summary(result, options), _lines(result, options), as_json=options.json)

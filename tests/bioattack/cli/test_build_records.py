@@ -46,6 +46,18 @@ def test_build_and_verify(words, tmp_path, capsys):
     assert "all records are as they were written" in capsys.readouterr().out
 
 
+def test_building_imports_no_tensorflow(words):
+    code = (
+        "import sys; from bioattack.cli.build_records import main\n"
+        f"assert main({words!r}) == 0\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+
+
 def test_second_time_says_so(words, capsys):
     main(words)
     capsys.readouterr()
