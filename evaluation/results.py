@@ -72,6 +72,7 @@ mapped to the ends of the range.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,12 +128,26 @@ def read_results(output: Path) -> "pd.DataFrame":
     import pandas as pd
 
     path = Path(output) / RESULTS
-    groups = [name for name in pd.read_csv(path, nrows=0).columns if name not in COLUMNS]
+    return read_rows(path, columns=list(pd.read_csv(path, nrows=0).columns), has_header=True)
+
+
+def read_rows(source: Any, *, columns: Sequence[str], has_header: bool) -> "pd.DataFrame":
+    """Reads rows of the long table from a file or stream, with the types of ``read_results``.
+
+    Args:
+        source: A path or an open text file.
+        columns: All columns in their order; those not in ``COLUMNS`` are groups.
+        has_header: Whether the first line names them.
+    """
+    import pandas as pd
+
     return pd.read_csv(
-        path,
-        dtype=dict.fromkeys([*TEXT_COLUMNS, *groups], str),
+        source,
+        header=0 if has_header else None,
+        names=list(columns),
+        dtype=dict.fromkeys([*TEXT_COLUMNS, *(set(columns) - set(COLUMNS))], str),
         keep_default_na=False,
-        float_precision="round_trip",
+        **({} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}),
     )
 
 

@@ -1,0 +1,90 @@
+"""bioattack-evaluate: clean and adversarial accuracy of any model, with figures and a report."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from bioattack.cli.common import DONE, Command, parse, print_result, quiet_tensorflow, run
+from bioattack.evaluation.config import EvaluateConfig
+
+COMMAND = Command(
+    name="bioattack-evaluate",
+    summary=(
+        "Measures how many pictures models classify right, as they are and under projected gradient descent, "
+        "and writes a table, figures and a report."
+    ),
+    example="bioattack-evaluate --model runs/resnet18 --data records --output results --limit 200",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    return run(COMMAND, lambda: _work(parse(EvaluateConfig, COMMAND, sys.argv[1:] if argv is None else argv)))
+
+
+def _work(config: EvaluateConfig) -> int:
+    quiet_tensorflow()
+    from bioattack.evaluation.evaluate import evaluate
+
+    summary = evaluate(config)
+    kept = ("was_complete", "settings", "protocol", "data", "clean", "adversarial", "notes")
+    result = {
+        "output": str(config.output),
+        "report": None if config.dry_run else str(config.output / "report.html"),
+        **{name: summary[name] for name in kept if name in summary},
+    }
+    print_result(result, _lines(config, summary), as_json=config.json)
+    return DONE
+
+
+def _lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
+    protocol, data = summary["protocol"], summary["data"]
+    if "clean" not in summary:
+        return _plan_lines(config, summary)
+    names = [model["name"] for model in summary["models"]]
+    width = max(24, *(len(name) for name in names)) + 2
+    first = 32
+    lines = [
+        f"{data['num_images']:,} pictures of {data['path']} ({data['split']}); accuracy in %, 95 % interval;",
+        f"images are judged at {protocol['judged_words']}, {_steps_words(protocol)}",
+        "",
+        " " * first + "".join(f"{name:<{width}}" for name in names),
+    ]
+    rows = {"clean": [_cell(row) for row in summary["clean"]]}
+    for row in summary["adversarial"]:
+        rows.setdefault(f"{row['norm']} {row['epsilon_words']}", []).append(_cell(row))
+    lines += [
+        f"{name:<{first}}" + "".join(f"{cell:<{width}}" for cell in cells) for name, cells in rows.items()
+    ]
+    if summary["was_complete"]:
+        lines += ["", f"{config.output} was complete already: nothing was measured again"]
+    return [*(line.rstrip() for line in lines), "", f"report: {config.output / 'report.html'}"]
+
+
+def _plan_lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
+    settings, data = summary["settings"], summary["data"]
+    return [
+        f"would attack {data['num_images']:,} pictures of {data['path']} ({data['split']}), "
+        f"{settings['batch_size']} at a time,",
+        *(f"  model {model['name']} from {model['source']}" for model in summary["models"]),
+        *(
+            f"  {attack['norm']}, at most {attack['steps']} steps, epsilons "
+            f"{' '.join(map(str, settings['epsilons'][attack['norm']]))}"
+            for attack in summary["protocol"]["attacks"]
+        ),
+        f"  judged at {summary['protocol']['judged_words']}, into {config.output}",
+    ]
+
+
+def _cell(row: dict[str, Any]) -> str:
+    return f"{100 * row['accuracy']:5.1f}  [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+
+
+def _steps_words(protocol: dict[str, Any]) -> str:
+    steps = sorted({attack["steps"] for attack in protocol["attacks"]})
+    start = "a random start" if protocol["attacks"][0]["has_random_start"] else "no random start"
+    return f"after at most {' or '.join(map(str, steps))} gradient steps from {start}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""What an evaluation is told; read without TensorFlow, so that ``--help`` and bad flags answer at once."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bioattack.attacks.registry import NORMS, PROTOCOLS, AttackSettings
+from bioattack.errors import InputError
+
+ATTACK = "pgd"
+
+# Images of 64 x 64 pixels whose gradient takes about a gigabyte in a ResNet-18.
+_BATCH_PIXELS = 64 * 64 * 64
+_LEAST_BATCH, _LARGEST_BATCH = 4, 64
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """Everything that decides an evaluation.
+
+    Args:
+        model: A run folder, a .keras file or a SavedModel folder; give it several times to compare models on
+            the same pictures.
+        data: Records folder, made by bioattack-build-records.
+        output: Folder to write; the same command goes on where a killed one stopped.
+        split: Which part of the records.
+        limit: Use this many pictures only, always the same ones.
+        protocol: "paper": 20 steps of epsilon / 3 without random start, an image counts as fooled at any
+            iterate; "foolbox": Foolbox's own defaults, random start, judged at the last iterate.
+        norms: In which norms to attack.
+        epsilons: Linf budgets, fractions of the pixel range in [0, 1] (8/255 is 0.0314).
+        epsilons_l2: L2 budgets, norms over the whole picture; by default the Linf budgets times
+            sqrt(height * width * channels), which is the same root mean square per pixel, in two digits.
+        steps: Gradient steps; the protocol's unless given.
+        batch_size: Pictures per batch; by default as many, from 4 to 64, as have the pixels of 64 pictures
+            of 64 x 64.
+        seed: Random starts are drawn from it and each picture's name.
+        outputs: What the models give; of "probabilities" the logarithm is taken.
+        input_range: Lowest and highest pixel value that the models themselves expect.
+        overwrite: Delete an evaluation that is already in the output folder.
+        dry_run: Load and check everything, say what would be done, and do nothing.
+        quiet: No progress on standard error.
+        json: Print the result as one JSON object.
+    """
+
+    model: tuple[Path, ...] = dataclasses.field(metadata={"repeat": True})
+    data: Path
+    output: Path
+    split: str = "test"
+    limit: int | None = None
+    protocol: str = dataclasses.field(default="paper", metadata={"choices": tuple(PROTOCOLS)})
+    norms: tuple[str, ...] = dataclasses.field(default=NORMS, metadata={"choices": NORMS})
+    epsilons: tuple[float, ...] = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
+    epsilons_l2: tuple[float, ...] = ()
+    steps: int | None = None
+    batch_size: int | None = None
+    seed: int = 0
+    outputs: str = dataclasses.field(default="logits", metadata={"choices": ("logits", "probabilities")})
+    input_range: tuple[float, ...] = (0.0, 1.0)
+    overwrite: bool = False
+    dry_run: bool = False
+    quiet: bool = False
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses numbers out of range before anything is loaded.
+
+        Raises:
+            InputError: If one is.
+        """
+        for name in ("limit", "steps", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be at least 1. Received: {value}")
+        if not 0 <= self.seed < 2**31:
+            raise InputError(f"--seed must be in 0 to 2147483647. Received: {self.seed}")
+        if len(self.input_range) != 2 or not -math.inf < self.input_range[0] < self.input_range[1] < math.inf:
+            received = " ".join(map(str, self.input_range))
+            raise InputError(
+                f"--input-range takes two numbers, the lower first, such as 0 255. Received: {received}"
+            )
+        for epsilon in self.epsilons:
+            _check_epsilon(
+                epsilon,
+                flag="--epsilons",
+                largest=1.0,
+                hint="an epsilon is a fraction of the pixel range, and 8/255 is 0.0314",
+            )
+        for epsilon in self.epsilons_l2:
+            _check_epsilon(epsilon, flag="--epsilons-l2", largest=math.inf, hint="")
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedAttack:
+    """One attack in one norm at rising epsilons.
+
+    Args:
+        name: Name in the registry of attacks.
+        norm: ``"linf"`` or ``"l2"``.
+        epsilons: Rising, without repeats.
+        settings: How it is run and judged.
+    """
+
+    name: str
+    norm: str
+    epsilons: tuple[float, ...]
+    settings: AttackSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatePlan:
+    """A configuration whose every open choice has been made.
+
+    Args:
+        config: What the user gave.
+        attacks: What is run on every model.
+        batch_size: Pictures per batch.
+        notes: What was understood in another way than it was written.
+    """
+
+    config: EvaluateConfig
+    attacks: tuple[PlannedAttack, ...]
+    batch_size: int
+    notes: tuple[str, ...]
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the settings as they stand in ``summary.json``; equal settings give equal results."""
+        config = self.config
+        return {
+            "model": [str(path) for path in config.model],
+            "data": str(config.data),
+            "split": config.split,
+            "limit": config.limit,
+            "protocol": config.protocol,
+            "norms": [attack.norm for attack in self.attacks],
+            "epsilons": {attack.norm: list(attack.epsilons) for attack in self.attacks},
+            "steps": {attack.norm: attack.settings.num_steps for attack in self.attacks},
+            "batch_size": self.batch_size,
+            "seed": config.seed,
+            "outputs": config.outputs,
+            "input_range": list(config.input_range),
+        }
+
+
+def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> EvaluatePlan:
+    """Makes the choices that the pictures' size and the protocol decide.
+
+    Args:
+        config: What the user gave.
+        image_shape: ``(height, width, channels)`` of the records.
+
+    Raises:
+        InputError: If an L2 epsilon is longer than the whole pixel range.
+    """
+    largest = math.sqrt(math.prod(image_shape))
+    for epsilon in config.epsilons_l2:
+        _check_epsilon(
+            epsilon,
+            flag="--epsilons-l2",
+            largest=largest,
+            hint=f"turning {' x '.join(map(str, image_shape))} values from black to white takes no more",
+        )
+    wanted = {
+        "linf": config.epsilons,
+        "l2": config.epsilons_l2 or tuple(_two_digits(epsilon * largest) for epsilon in config.epsilons),
+    }
+    attacks = []
+    for norm in dict.fromkeys(config.norms):
+        settings = PROTOCOLS[config.protocol][norm]
+        if config.steps is not None:
+            settings = dataclasses.replace(settings, num_steps=config.steps)
+        attacks.append(PlannedAttack(ATTACK, norm, tuple(sorted(set(wanted[norm]))), settings))
+    given = {"--epsilons": config.epsilons, "--epsilons-l2": config.epsilons_l2}
+    notes = tuple(
+        f"{flag} were put in rising order, without repeats: {' '.join(map(str, sorted(set(values))))}."
+        for flag, values in given.items()
+        if list(values) != sorted(set(values))
+    )
+    batch = 2 ** round(math.log2(_BATCH_PIXELS / (image_shape[0] * image_shape[1])))
+    batch_size = config.batch_size or max(_LEAST_BATCH, min(_LARGEST_BATCH, batch))
+    return EvaluatePlan(config, tuple(attacks), batch_size, notes)
+
+
+def _check_epsilon(epsilon: float, *, flag: str, largest: float, hint: str) -> None:
+    if not 0 <= epsilon <= largest or math.isinf(epsilon):
+        bound = f"in [0, {largest:.4g}]" if math.isfinite(largest) else "a number of at least 0"
+        raise InputError(f"{flag} must be {bound}{': ' if hint else ''}{hint}. Received: {epsilon:g}")
+
+
+def _two_digits(value: float) -> float:
+    """Rounds to two significant digits.
+
+    >>> _two_digits(0.11085)
+    0.11
+    """
+    return float(f"{value:.2g}")

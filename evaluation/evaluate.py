@@ -1,0 +1,290 @@
+"""An evaluation from beginning to end: load, check, measure, summarise, draw."""
+
+import importlib.metadata
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from bioattack.classifier import (
+    Classifier,
+    check_against_records,
+    check_with_pictures,
+    display_names,
+    load_classifier,
+)
+from bioattack.errors import InputError
+from bioattack.evaluation import output_folder
+from bioattack.evaluation.config import EvaluateConfig, EvaluatePlan, PlannedAttack, make_plan
+from bioattack.evaluation.examples import list_examples
+from bioattack.evaluation.figures import write_figures
+from bioattack.evaluation.report import write_report
+from bioattack.evaluation.results import (
+    EXAMPLES,
+    FORMAT_VERSION,
+    JUDGED_WORDS,
+    MODELS,
+    RESULTS,
+    SUMMARY,
+    TABLES,
+    read_results,
+    read_summary,
+)
+from bioattack.evaluation.robustness import Batch, Pictures, RobustnessMeasurement
+from bioattack.evaluation.tables import adversarial_table, clean_table, per_class_table
+from bioattack.tfrecords_builder.reading import Records, explain_read_errors, open_records
+from bioattack.training.files import replacing
+from bioattack.training.provenance import git_commit, versions
+
+# Pictures on which a model is tried before anything is measured.
+_NUM_TRIED = 128
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Measures models on pictures and writes the table, the figures and the report.
+
+    Args:
+        config: What to measure and how; nothing is written with ``dry_run``.
+
+    Returns:
+        The summary (see ``bioattack.evaluation.results``) with ``"was_complete"`` added: whether everything
+        had been there already.
+
+    Raises:
+        InputError: If models, records, numbers or the output folder cannot be used.
+        RecordsError: If the records are damaged.
+        OSError: If something cannot be read or written.
+    """
+    output_folder.check_output(config.output)
+    records = open_records(config.data)
+    if config.split not in records.splits:
+        raise InputError(
+            f"--split: the records in {config.data} have no split {config.split!r}; they have "
+            f"{', '.join(records.splits)}"
+        )
+    plan = make_plan(config, image_shape=records.image_shape)
+    pictures = make_pictures(records, plan)
+    classifiers = load_classifiers(config, records)
+    frame = _frame(plan, pictures, records, classifiers)
+    identity = output_folder.identity_of(frame)
+    if not config.overwrite:
+        output_folder.compare_output(config.output, identity)
+        if output_folder.is_complete(config.output):
+            return read_summary(config.output) | {"was_complete": True}
+    _try(classifiers, pictures, plan)
+    if config.dry_run:
+        return frame | {"was_complete": False}
+    start = time.perf_counter()
+    with output_folder.held_output(config.output, identity, overwrite=config.overwrite) as unfinished:
+        measurement = RobustnessMeasurement(classifiers, pictures, plan=plan, folder=unfinished)
+        with explain_read_errors(records):
+            measurement.run(examples=config.output / EXAMPLES)
+        measurement.write_table(config.output / RESULTS)
+        summary = write_summary(config.output, frame, seconds=time.perf_counter() - start)
+        write_figures(config.output)
+        write_report(config.output)
+    return summary | {"was_complete": False}
+
+
+def make_pictures(records: Records, plan: EvaluatePlan) -> Pictures:
+    """Gives the pictures of a split in their stored order, which is that of a hash: a fixed random sample."""
+    config = plan.config
+
+    def batches() -> Iterator[Batch]:
+        dataset = records.examples(config.split, batch_size=plan.batch_size, limit=config.limit)
+        for batch in dataset.as_numpy_iterator():
+            yield {
+                name: np.array([value.decode() for value in values]) if values.dtype == object else values
+                for name, values in batch.items()
+            }
+
+    num_images = min(records.num_examples(config.split), config.limit or sys.maxsize)
+    if not num_images:
+        raise InputError(f"--split: the split {config.split!r} of {config.data} holds no pictures")
+    return Pictures(batches, num_images, -(-num_images // plan.batch_size), tuple(records.groups))
+
+
+def load_classifiers(config: EvaluateConfig, records: Records) -> list[Classifier]:
+    """Loads the models and holds each against the records."""
+    classifiers = []
+    for path, name in zip(config.model, display_names(config.model), strict=True):
+        classifier = load_classifier(
+            path,
+            outputs=config.outputs,
+            input_range=(config.input_range[0], config.input_range[1]),
+            name=name,
+            image_shape=records.image_shape,
+        )
+        check_against_records(
+            classifier,
+            image_shape=records.image_shape,
+            class_names=records.class_names,
+            records=str(config.data),
+        )
+        classifiers.append(classifier)
+    return classifiers
+
+
+def _try(classifiers: Sequence[Classifier], pictures: Pictures, plan: EvaluatePlan) -> None:
+    tried: list[Batch] = []
+    for batch in pictures.batches():
+        tried.append(batch)
+        if sum(len(one["label"]) for one in tried) >= _NUM_TRIED:
+            break
+    images, labels = (np.concatenate([batch[name] for batch in tried]) for name in ("image", "label"))
+    notes = list(plan.notes)
+    for classifier in classifiers:
+        notes += check_with_pictures(classifier, images=images, labels=labels, batch_size=plan.batch_size)
+    if not plan.config.quiet:
+        sys.stderr.write("".join(f"note: {note}\n" for note in notes))
+
+
+def _frame(
+    plan: EvaluatePlan, pictures: Pictures, records: Records, classifiers: Sequence[Classifier]
+) -> dict[str, Any]:
+    """Makes the part of the summary that is known before anything is measured."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "settings": plan.settings(),
+        "protocol": {
+            "name": plan.config.protocol,
+            "judged": plan.attacks[0].settings.judged,
+            "judged_words": JUDGED_WORDS[plan.attacks[0].settings.judged],
+            "attacks": [
+                {
+                    "norm": attack.norm,
+                    "attack": attack.name,
+                    "foolbox_class": _foolbox_class(attack),
+                    "steps": attack.settings.num_steps,
+                    "relative_step": attack.settings.relative_step,
+                    "has_random_start": attack.settings.has_random_start,
+                }
+                for attack in plan.attacks
+            ],
+        },
+        "data": {
+            "path": str(plan.config.data),
+            "kind": records.manifest.kind,
+            "fingerprint": records.manifest.fingerprint,
+            "split": plan.config.split,
+            "num_images": pictures.num_images,
+            "class_names": list(records.class_names),
+            "image_shape": list(records.image_shape),
+            "groups": list(records.groups),
+        },
+        "models": [_describe(classifier) for classifier in classifiers],
+    }
+
+
+def _foolbox_class(attack: PlannedAttack) -> str:
+    kind = "ProjectedGradientDescent" if attack.settings.has_random_start else "BasicIterative"
+    return f"{attack.norm.capitalize()}{kind}Attack"
+
+
+def _describe(classifier: Classifier) -> dict[str, Any]:
+    card = classifier.card
+    return {
+        "name": classifier.name,
+        "source": str(classifier.source) if classifier.source else None,
+        "fingerprint": classifier.fingerprint,
+        "folder": f"{MODELS}/{classifier.name}" if card else None,
+        "num_parameters": card.get("num_parameters") if card else None,
+        "card": card,
+    }
+
+
+def write_summary(output: Path, frame: dict[str, Any], *, seconds: float) -> dict[str, Any]:
+    """Computes every figure from the long table; writes ``tables/``, the examples' index and the summary.
+
+    Args:
+        output: The evaluation's folder, which holds the long table and the example pictures.
+        frame: The part of the summary that was known before.
+        seconds: How long measuring took, in this session.
+
+    Returns:
+        The summary.
+    """
+    results, class_names = read_results(output), frame["data"]["class_names"]
+    tables = {
+        "clean": clean_table(results),
+        "adversarial": adversarial_table(results),
+        "per_class": per_class_table(results, class_names=class_names),
+    }
+    (output / TABLES).mkdir(exist_ok=True)
+    for name, table in tables.items():
+        with replacing(output / TABLES / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, lineterminator="\n")
+    _copy_run_files(output, frame["models"])
+    examples = list_examples(results, folder=output / EXAMPLES, class_names=class_names)
+    if examples:
+        _write_json(output / EXAMPLES / "index.json", examples)
+    summary = frame | {
+        **{name: _to_json(table) for name, table in tables.items()},
+        "notes": _notes(frame, tables["adversarial"]),
+        "versions": versions() | {"foolbox": importlib.metadata.version("foolbox")},
+        "git_commit": git_commit(),
+        "device": "GPU" if tf.config.list_physical_devices("GPU") else "CPU",
+        "seconds": round(seconds, 1),
+    }
+    _write_json(output / SUMMARY, summary)
+    return summary
+
+
+def _notes(frame: dict[str, Any], adversarial: pd.DataFrame) -> list[str]:
+    notes = []
+    for model, number in adversarial.groupby("model", sort=False)["num_zero_gradient"].max().items():
+        if number:
+            notes.append(
+                f"For {number} pictures {model} is so certain that the gradient of its loss is exactly 0: "
+                "the attack cannot start there, and that is not robustness."
+            )
+    fingerprint = frame["data"]["fingerprint"]
+    notes += [
+        f"{model['name']} was trained on other records than these."
+        for model in frame["models"]
+        if model["card"] and model["card"].get("data", {}).get("fingerprint") not in (None, fingerprint)
+    ]
+    if frame["settings"]["input_range"] != [0.0, 1.0]:
+        low, high = frame["settings"]["input_range"]
+        notes.append(
+            f"The models take pixels in [{low:g}, {high:g}]; pictures and epsilons are given here in [0, 1] "
+            "and rescaled inside."
+        )
+    if frame["settings"]["outputs"] == "probabilities":
+        notes.append("The models give probabilities, of which the logarithm was taken.")
+    return notes
+
+
+def _copy_run_files(output: Path, models: Sequence[dict[str, Any]]) -> None:
+    for model in models:
+        if model["folder"]:
+            folder = output / model["folder"]
+            folder.mkdir(parents=True, exist_ok=True)
+            _write_json(folder / "model_card.json", model["card"])
+            history = Path(model["source"]) / "history.csv"
+            if history.exists():
+                with replacing(folder / "history.csv") as partial:
+                    shutil.copyfile(history, partial)
+
+
+def _to_json(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON objects; a missing mean is null."""
+    return json.loads(table.to_json(orient="records", double_precision=15))
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
