@@ -141,13 +141,16 @@ def read_rows(source: Any, *, columns: Sequence[str], has_header: bool) -> "pd.D
     """
     import pandas as pd
 
+    # From 3.1 on pandas always reads floats exactly and warns of being asked to.
+    is_exact = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
+    exact: dict[str, Any] = {} if is_exact else {"float_precision": "round_trip"}
     return pd.read_csv(
         source,
         header=0 if has_header else None,
         names=list(columns),
         dtype=dict.fromkeys([*TEXT_COLUMNS, *(set(columns) - set(COLUMNS))], str),
         keep_default_na=False,
-        **({} if pd.__version__ >= "3.1" else {"float_precision": "round_trip"}),
+        **exact,
     )
 
 

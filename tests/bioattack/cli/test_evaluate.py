@@ -40,7 +40,21 @@ def tint_model(*, softmax=False, num_classes=3, size=SIZE):
 def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "tint"
     tint_model().export(folder / "saved_model", verbose=False)
-    card = {"class_names": list(CLASS_NAMES), "num_parameters": 12, "has_random_layers": False}
+    card = {
+        "format_version": 1,
+        "model": "tint",
+        "training": "standard",
+        "preset": "small",
+        "model_options": {},
+        "class_names": list(CLASS_NAMES),
+        "image_shape": [SIZE, SIZE, 3],
+        "num_parameters": 12,
+        "has_random_layers": False,
+        "seed": 0,
+        "epochs": 1,
+        "data": {"path": "records", "kind": "folder", "fingerprint": None, "splits": {"train": 60}},
+        "accuracy": {"train": 1.0, "num_train": 60, "test": 1.0, "num_test": 24},
+    }
     (folder / "model_card.json").write_text(json.dumps(card))
     (folder / "history.csv").write_text("epoch,loss\n0,1.0\n")
     return folder
@@ -218,7 +232,7 @@ def saved(folder, **options):
 
 
 MISUSE = {
-    "has no split 'holdout'; they have": lambda _: ["--split", "holdout"],
+    "have no split 'holdout'; they have": lambda _: ["--split", "holdout"],
     "--epsilons must be in [0, 1]": lambda _: ["--epsilons", "8"],
     "is not empty and holds no evaluation": not_empty,
     "there is no such file or folder": lambda folder: ["--model", folder / "missing"],
