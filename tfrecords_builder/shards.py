@@ -61,7 +61,7 @@ class ShardWriter:
         try:
             finished = self._write(task, progress, scratch)
             with appearing(scratch / f"{task.name}.json") as note:
-                note.write(json.dumps(dataclasses.asdict(finished)).encode())
+                note.write(finished.to_json().encode())
         except OSError as error:
             raise RecordsError(
                 f"cannot write {self.output / task.name}: {error.strerror or error}; the finished shards are "
@@ -143,17 +143,26 @@ class FinishedShard:
     skipped: tuple[dict[str, str], ...]
     fingerprint: str
 
+    def to_json(self) -> str:
+        """The text of the note that the shard is finished."""
+        return json.dumps(vars(self) | {"shard": vars(self.shard)})
 
-def find_finished(output: Path, task: ShardTask, *, skip_bad: bool) -> FinishedShard | None:
-    """Returns a shard that an earlier start of the same build has finished, if it is whole."""
-    try:
-        note: dict[str, Any] = json.loads((output / SCRATCH_NAME / f"{task.name}.json").read_bytes())
-        finished = FinishedShard(
+    @classmethod
+    def from_json(cls, text: bytes) -> "FinishedShard":
+        """Reads what ``to_json`` wrote; KeyError, TypeError or ValueError where it is something else."""
+        note: dict[str, Any] = json.loads(text)
+        return cls(
             shard=Shard(**note["shard"]),
             written=tuple((split, key, sha256, label) for split, key, sha256, label in note["written"]),
             skipped=tuple(note["skipped"]),
             fingerprint=note["fingerprint"],
         )
+
+
+def find_finished(output: Path, task: ShardTask, *, skip_bad: bool) -> FinishedShard | None:
+    """Returns a shard that an earlier start of the same build has finished, if it is whole."""
+    try:
+        finished = FinishedShard.from_json((output / SCRATCH_NAME / f"{task.name}.json").read_bytes())
         with (output / task.name).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError, KeyError, TypeError):
