@@ -1,0 +1,274 @@
+"""Reading records back as ``tf.data``: sharded, shuffled by seed and epoch alone, in bounded memory."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from bioattack.tfrecords_builder import schema
+from bioattack.tfrecords_builder.errors import RecordsError
+from bioattack.tfrecords_builder.manifest import Manifest, read_manifest
+from bioattack.tfrecords_builder.verify import verify
+
+# Pictures are shuffled while still encoded, a window at a time, so that memory does not follow the data.
+_WINDOW_BYTES = 16 * 2**20
+_WINDOW_LIMITS = (64, 2048)
+_NUM_FILES_AT_ONCE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """A records folder, opened.
+
+    Args:
+        directory: The folder.
+        manifest: What it holds.
+    """
+
+    directory: Path
+    manifest: Manifest
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the labels."""
+        return self.manifest.class_names
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are, those without pictures included."""
+        return len(self.manifest.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every picture."""
+        image = self.manifest.image
+        if image.height is None or image.width is None:
+            raise RecordsError(
+                f"{self.directory} holds pictures of different sizes; build it again with --size"
+            )
+        return image.height, image.width, image.channels
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the group columns, such as ``country``."""
+        return self.manifest.groups
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that have pictures."""
+        return tuple(self.manifest.splits)
+
+    def num_examples(self, split: str) -> int:
+        """Number of pictures in a split."""
+        return self._split(split).num_examples
+
+    def steps_per_epoch(self, split: str, batch_size: int, *, limit: int | None = None) -> int:
+        """Number of batches in one pass over a split, the last and perhaps smaller one included."""
+        return -(-self._limited(split, limit) // batch_size)
+
+    def dataset(
+        self,
+        split: str,
+        *,
+        batch_size: int,
+        epoch_seed: tuple[int, int] | None = None,
+        limit: int | None = None,
+        part: tuple[int, int] = (0, 1),
+    ) -> tf.data.Dataset:
+        """Reads one pass over a split.
+
+        Args:
+            split: ``"train"`` or ``"test"``.
+            batch_size: Pictures in a batch; the last batch may be smaller.
+            epoch_seed: ``(seed, epoch)``, each at least 0: the pictures come shuffled, in an order that is a
+                function of these two alone. None: in the stored order, which follows a hash of their names.
+            limit: Only the first so many pictures of the stored order: a random but fixed sample.
+            part: ``(index, number)``: every ``number``-th picture from ``index`` on, for several readers.
+
+        Returns:
+            Batches ``(images, labels)``: float32 ``(batch, height, width, channels)`` in [0, 1], each value
+            k / 255, and int32 ``(batch,)``.
+
+        Raises:
+            RecordsError: If there is no such split.
+        """
+        passes = None if epoch_seed is None else tf.constant(epoch_seed, tf.int64)
+        dataset = self._one_pass(split, batch_size, seeds=passes, limit=limit, part=part)
+        return dataset.prefetch(2).with_options(_options())
+
+    def training_dataset(
+        self,
+        split: str,
+        *,
+        batch_size: int,
+        seed: int,
+        first_epoch: int = 0,
+        limit: int | None = None,
+        part: tuple[int, int] = (0, 1),
+    ) -> tf.data.Dataset:
+        """Reads epoch after epoch without end; epoch ``e`` is ``dataset(..., epoch_seed=(seed, e))``.
+
+        Each epoch is ``steps_per_epoch`` batches. Begun at epoch ``e`` it gives what one begun at 0 gives from
+        there on, so that a resumed training sees what an uninterrupted one would.
+
+        Args:
+            split: ``"train"`` or ``"test"``.
+            batch_size: Pictures in a batch.
+            seed: At least 0.
+            first_epoch: Epoch to begin with.
+            limit: As in ``dataset``.
+            part: As in ``dataset``.
+
+        Returns:
+            Batches as ``dataset`` gives them.
+        """
+        epochs = tf.data.Dataset.range(first_epoch, 2**31)
+
+        def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+            seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
+            return self._one_pass(split, batch_size, seeds=seeds, limit=limit, part=part)
+
+        return epochs.flat_map(one_epoch).prefetch(2).with_options(_options())
+
+    def examples(self, split: str, *, batch_size: int, limit: int | None = None) -> tf.data.Dataset:
+        """Reads a split with everything that is known of each picture, in the stored order.
+
+        Args:
+            split: ``"train"`` or ``"test"``.
+            batch_size: Pictures in a batch; the last batch may be smaller.
+            limit: As in ``dataset``.
+
+        Returns:
+            Batches of dictionaries: ``image`` float32 ``(batch, height, width, channels)`` in [0, 1], ``label``
+            int32, and as strings ``image_id``, ``sha256`` and ``group_<name>`` for each group column.
+        """
+        texts = {"image_id": schema.FILENAME, "sha256": schema.SHA256}
+        texts |= {f"group_{name}": schema.group_field(name) for name in self.groups}
+        dataset = self._one_pass(split, batch_size, seeds=None, limit=limit, part=(0, 1), texts=texts)
+        return dataset.prefetch(2).with_options(_options())
+
+    def _split(self, split: str) -> Any:
+        if split not in self.manifest.splits:
+            raise RecordsError(
+                f"{self.directory} has no split {split!r}; it has {', '.join(self.manifest.splits)}"
+            )
+        return self.manifest.splits[split]
+
+    def _limited(self, split: str, limit: int | None) -> int:
+        if limit is not None and limit < 1:
+            raise RecordsError(f"limit must be at least 1. Received: {limit}")
+        return min(self.num_examples(split), limit or self.num_examples(split))
+
+    def _one_pass(
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        seeds: tf.Tensor | None,
+        limit: int | None,
+        part: tuple[int, int],
+        texts: dict[str, str] | None = None,
+    ) -> tf.data.Dataset:
+        shards = [shard for shard in self._split(split).shards if shard.num_examples]
+        files = tf.constant([str(self.directory / shard.name) for shard in shards])
+        is_whole = self._limited(split, limit) == self.num_examples(split)
+        if seeds is not None and is_whole:
+            files = tf.random.experimental.stateless_shuffle(files, seed=seeds)
+        records = tf.data.Dataset.from_tensor_slices(files).interleave(
+            tf.data.TFRecordDataset,
+            # The stored order, of which a limit takes the beginning, is one file after the other.
+            cycle_length=min(_NUM_FILES_AT_ONCE, len(shards)) if seeds is not None and is_whole else 1,
+            num_parallel_calls=1,
+            deterministic=True,
+        )
+        if not is_whole:
+            records = records.take(self._limited(split, limit))
+        if part != (0, 1):
+            records = records.shard(part[1], part[0])
+        windows = records.batch(self._window(split)).enumerate()
+        parsed = windows.map(lambda index, window: _parse(window, texts or {}, seeds, index))
+        pictures = parsed.unbatch().map(self._decode, num_parallel_calls=os.cpu_count(), deterministic=True)
+        return pictures.batch(batch_size).map(_as_images if texts is None else _as_dictionary)
+
+    def _window(self, split: str) -> int:
+        info = self._split(split)
+        mean_bytes = sum(shard.size_bytes for shard in info.shards) / max(1, info.num_examples)
+        least, most = _WINDOW_LIMITS
+        return int(min(most, max(least, _WINDOW_BYTES // max(1.0, mean_bytes))))
+
+    def _decode(self, encoded: tf.Tensor, label: tf.Tensor, texts: dict[str, tf.Tensor]) -> Any:
+        image = tf.io.decode_image(encoded, channels=self.image_shape[2], expand_animations=False)
+        return tf.ensure_shape(image, self.image_shape), label, texts
+
+
+def open_records(directory: Path) -> Records:
+    """Opens a records folder.
+
+    Args:
+        directory: A folder with a ``manifest.json``.
+
+    Raises:
+        RecordsError: If there is no manifest, or a shard is missing or has another size than it says.
+    """
+    directory = Path(directory)
+    manifest = read_manifest(directory)
+    for split in manifest.splits.values():
+        for shard in split.shards:
+            path = directory / shard.name
+            if not path.is_file():
+                raise RecordsError(f"the shard {path} is missing; build the records again")
+            if (size_bytes := path.stat().st_size) != shard.size_bytes:
+                raise RecordsError(
+                    f"the shard {path} has {size_bytes} bytes where the manifest says {shard.size_bytes}; "
+                    "build the records again"
+                )
+    return Records(directory, manifest)
+
+
+@contextlib.contextmanager
+def explain_read_errors(records: Records) -> Iterator[None]:
+    """Says which shard is damaged where TensorFlow fails while reading it.
+
+    Raises:
+        RecordsError: In place of TensorFlow's own error, if a shard is not what the manifest says.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        problems = verify(records.directory)
+        if not problems:
+            raise
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise RecordsError(f"{records.directory}: {problems[0]}{more}; build the records again") from error
+
+
+def _parse(window: tf.Tensor, texts: dict[str, str], seeds: tf.Tensor | None, index: tf.Tensor) -> Any:
+    """Parses a window of records at once, which is several times faster than one by one, and shuffles it."""
+    if seeds is not None:
+        # Seed, epoch and number of the window, folded into the two numbers that the generator takes.
+        window_seed = tf.random.experimental.stateless_fold_in(seeds, index)
+        window = tf.random.experimental.stateless_shuffle(window, seed=window_seed)
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in [schema.ENCODED, *texts.values()]}
+    parsed = tf.io.parse_example(window, features | {schema.LABEL: tf.io.FixedLenFeature([], tf.int64)})
+    values = {name: parsed[field] for name, field in texts.items()}
+    return parsed[schema.ENCODED], tf.cast(parsed[schema.LABEL], tf.int32), values
+
+
+def _as_images(images: tf.Tensor, labels: tf.Tensor, _: Any) -> Any:
+    return tf.cast(images, tf.float32) / 255.0, labels
+
+
+def _as_dictionary(images: tf.Tensor, labels: tf.Tensor, texts: dict[str, tf.Tensor]) -> Any:
+    return {"image": tf.cast(images, tf.float32) / 255.0, "label": labels, **texts}
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = True
+    # Autotuning deepens its buffers as long as the data last; fixed ones need the same memory for any amount.
+    options.autotune.enabled = False
+    return options
