@@ -54,7 +54,7 @@ def _lines(result: "TrainResult") -> list[str]:
     accuracy = found["accuracy"]
     lines = [
         f"{result.output}: {found['model']}, {found['num_parameters']:,} parameters,"
-        f" {found['epochs']} epochs, {result.status}",
+        f" {found['epochs']} epoch{'s' * (found['epochs'] != 1)}, {result.status}",
         f"accuracy on {accuracy['num_train']:,} training pictures: {100 * accuracy['train']:.2f} %",
     ]
     if accuracy["num_test"]:

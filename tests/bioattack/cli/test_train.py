@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,17 @@ def test_quiet_says_the_result_only(records, tmp_path, capsys):
         "accuracy on 32 training pictures",
         "accuracy on 15 test pictures",
     ]
+
+
+def test_a_process_of_its_own_is_as_quiet(records, tmp_path):
+    code = "import sys; from bioattack.cli.train import main; sys.exit(main(sys.argv[1:]))"
+    options = arguments(records, tmp_path / "run", "--epochs", "0", "--quiet", "--json")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    result = subprocess.run(
+        [sys.executable, "-c", code, *options], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["epochs"] == 0
 
 
 def test_same_command_again_is_complete(records, run, capsys):
