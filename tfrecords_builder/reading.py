@@ -112,8 +112,8 @@ class Records:
     ) -> tf.data.Dataset:
         """Reads epoch after epoch without end; epoch ``e`` is ``dataset(..., epoch_seed=(seed, e))``.
 
-        Each epoch is ``steps_per_epoch`` batches. Begun at epoch ``e`` it gives what one begun at 0 gives from
-        there on, so that a resumed training sees what an uninterrupted one would.
+        Each epoch is ``steps_per_epoch`` batches. Begun at epoch ``e`` it gives what one begun at 0 gives
+        from there on, so that a resumed training sees what an uninterrupted one would.
 
         Args:
             split: ``"train"`` or ``"test"``.
@@ -143,8 +143,8 @@ class Records:
             limit: As in ``dataset``.
 
         Returns:
-            Batches of dictionaries: ``image`` float32 ``(batch, height, width, channels)`` in [0, 1], ``label``
-            int32, and as strings ``image_id``, ``sha256`` and ``group_<name>`` for each group column.
+            Batches of dictionaries: ``image`` float32 ``(batch, height, width, channels)`` in [0, 1],
+            ``label`` int32, and as strings ``image_id``, ``sha256`` and ``group_<name>`` for each group.
         """
         texts = {"image_id": schema.FILENAME, "sha256": schema.SHA256}
         texts |= {f"group_{name}": schema.group_field(name) for name in self.groups}
