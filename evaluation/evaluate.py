@@ -78,7 +78,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         output_folder.compare_output(config.output, identity)
         if output_folder.is_complete(config.output):
             return read_summary(config.output) | {"was_complete": True}
-    _try(classifiers, pictures, plan)
+    with explain_read_errors(records):
+        _try(classifiers, pictures, plan)
     if config.dry_run:
         return frame | {"was_complete": False}
     start = time.perf_counter()

@@ -273,7 +273,9 @@ UNREADABLE = {
     ),
     "takes batches of exactly 5": lambda folder: save_plain(folder / "m", form="signature", batch=5),
     "has neither serve, serving_default nor __call__": lambda folder: save_plain(folder / "m", form="other"),
-    r"output of shape \(None, 6, 6, 3\)": lambda _: keras.Sequential([keras.Input(SHAPE), keras.layers.ReLU()]),
+    r"output of shape \(None, 6, 6, 3\)": lambda _: keras.Sequential(
+        [keras.Input(SHAPE), keras.layers.ReLU()]
+    ),
     "gives 2 outputs": lambda _: lambda images: (images[:, 0, 0], images[:, 0, 1]),
     "cannot be called on images": lambda _: lambda images: images.numpy(),
     "a int is no classifier": lambda _: 3,
@@ -307,3 +309,22 @@ def test_senseless_options_are_refused(options):
 def test_display_names_are_distinct():
     paths = map(Path, ["a/run", "b/run", "a/run/saved_model", "c/other.keras", "c/other"])
     assert display_names(list(paths)) == ["a-run", "b-run", "a-run-2", "c-other", "c-other-2"]
+
+
+@pytest.mark.realdata
+def test_a_published_network_that_wants_standardised_pictures_is_recognised(realdata):
+    from bioattack.models.resnet20 import resnet20
+    from bioattack.models.weights import load_published_weights
+
+    with np.load(realdata / "cifar10" / "cifar10_20k_5k.npz") as archive:
+        images, labels = archive["x_test"][:128] / np.float32(255), archive["y_test"][:128]
+    statistics = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    fit = resnet20((32, 32, 3), 10, shortcut="pad", **statistics)
+    unfit = resnet20((32, 32, 3), 10, shortcut="pad")
+    for model in (fit, unfit):
+        load_published_weights(model, realdata / "weights" / "resnet20_cifar10.npz")
+    assert check_with_pictures(load_classifier(fit), images=images, labels=labels) == []
+    with pytest.raises(
+        InputError, match="when they are standardised; put the standardisation into the model"
+    ):
+        check_with_pictures(load_classifier(unfit), images=images, labels=labels)

@@ -231,6 +231,15 @@ def saved(folder, **options):
     return ["--model", folder / "m.keras"]
 
 
+def damaged_records(folder):
+    """One bit turned in a picture, so that sizes still fit and only the reading can tell."""
+    shard = next(write_small_records(folder / "damaged", num_test=24, size=SIZE).glob("test-*.tfrecord"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    return ["--data", folder / "damaged"]
+
+
 MISUSE = {
     "have no split 'holdout'; they have": lambda _: ["--split", "holdout"],
     "--epsilons must be in [0, 1]": lambda _: ["--epsilons", "8"],
@@ -240,6 +249,7 @@ MISUSE = {
     "tells 4 classes apart": lambda folder: saved(folder, num_classes=4),
     "takes images of 20 x 20 x 3": lambda folder: saved(folder, size=20),
     "--data": lambda folder: ["--data", folder],
+    "shard": damaged_records,
     "--protocol": lambda _: ["--protocol", "madry"],
 }
 
