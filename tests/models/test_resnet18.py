@@ -79,10 +79,12 @@ def test_details_of_the_layers():
     assert not model.losses
 
 
-@pytest.mark.parametrize("side", [128, 64, 32, 28])
+@pytest.mark.parametrize("side", [128, 64, 48, 32, 28])
 def test_strides_by_image_size_leave_a_map_to_average(side):
-    model = resnet18((side, side, 3), 10, width=16, stem_stride=None, pool_stride=None)
-    assert model.get_layer("layer4_1_add").output.shape[1] >= 4
+    images = keras.Input((side, side, 3))
+    model = keras.Model(images, ResNet18Features(width=4, stem_stride=None, pool_stride=None)(images))
+    # The stages divide by 8: a single pixel would leave nothing for the average to be robust about.
+    assert model.get_layer("layer4_1_add").output.shape[1] >= 2
 
 
 def test_the_seed_alone_decides_the_weights():
