@@ -95,10 +95,12 @@ def _open(plan: TrainPlan) -> Records:
 
 def _build(plan: TrainPlan, records: Records) -> keras.Model:
     config = plan.config
+    # Outside the `try`: that the pictures differ in size is no fault of the model.
+    image_shape = records.image_shape
     try:
         classifier = build_model(
             config.model,
-            image_shape=records.image_shape,
+            image_shape=image_shape,
             num_classes=records.num_classes,
             preset=config.preset,
             options=config.model_options,
@@ -162,7 +164,9 @@ def _fit(training: ClassifierTraining, *, records: Records, run: Path) -> int:
 def _test_data(plan: TrainPlan, records: Records) -> tf.data.Dataset | None:
     if "test" not in records.splits or not records.num_examples("test"):
         return None
-    return records.dataset("test", batch_size=plan.batch_size)
+    # Keras warns of data that "ran out" where it is not told how many batches there are.
+    num_batches = tf.data.experimental.assert_cardinality(records.steps_per_epoch("test", plan.batch_size))
+    return records.dataset("test", batch_size=plan.batch_size).apply(num_batches)
 
 
 def _callbacks(
