@@ -18,7 +18,7 @@ def _module_names():
                 yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@pytest.mark.parametrize("name", _module_names())
+@pytest.mark.parametrize("name", list(_module_names()))
 def test_docstring_examples(name):
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0
