@@ -20,7 +20,7 @@ from bioattack.tfrecords_builder.synthetic_objects import DRAWERS
 from bioattack.tfrecords_builder.synthetic_scene import Hardship, draw_scene
 
 # To be raised with every change to what is drawn: it goes into the manifest.
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 _SMALLEST_SIZE, _LARGEST_SIZE = 16, 2048
 # Streams of chance of one picture.
 _SCENE, _COUNTRY, _HARDSHIP = range(3)
@@ -51,9 +51,9 @@ class Synthetic(Source):
     A picture depends on the seed, its split and its number alone. Its country is drawn evenly from
     ``synthetic_countries``, independently of the class. With poverty ``p`` (0 for the richest country, 1 for
     the poorest, linear in the logarithm of GDP per capita) and bias ``b`` the scene that the picture would
-    show at ``b = 0`` is made worse by ``Hardship(strength=b * p)``: its pixels are multiplied by
-    ``1 - 0.6 * b * p``, ``round(12 * b * p)`` shapes are added to its clutter, and ``0.05 * b * p`` of the
-    pixel range to the standard deviation of its noise. At ``b = 0`` the country changes no byte.
+    show at ``b = 0`` is made worse by ``Hardship(strength=b * p)``: ``round(12 * b * p)`` shapes are added to
+    its clutter, then its pixels are multiplied by ``1 - 0.6 * b * p``, and then ``0.05 * b * p`` of the pixel
+    range is added to the standard deviation of its noise. At ``b = 0`` the country changes no byte.
 
     Args:
         options: A ``SyntheticOptions``.

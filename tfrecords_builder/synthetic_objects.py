@@ -175,19 +175,15 @@ def draw_house(fill: Fill, generator: np.random.Generator) -> None:
 
 def draw_key(fill: Fill, generator: np.random.Generator) -> None:
     """Draws a key lying aslant: a bow with a hole, a shaft with a collar, two to four teeth."""
-    turns, thick = generator.uniform(-0.14, 0.14), generator.uniform(0.13, 0.18)
-    style, bow = generator.integers(3), generator.uniform(0.3, 0.36)
+    turns, thick = generator.uniform(-0.06, 0.06), generator.uniform(0.16, 0.2)
+    has_round_bow, bow = generator.random() < 0.6, generator.uniform(0.32, 0.38)
     parts = [(box(-0.35, -thick / 2, 0.95, thick / 2), MAIN, 0.5)]
     for x in np.linspace(0.92, 0.92 - generator.uniform(0.25, 0.4), int(generator.integers(2, 5))):
         length = generator.uniform(0.2, 0.38)
         parts.append((box(x - 0.1, 0.0, x, length), MAIN, 0.5))
     parts.append((rounded_box(-0.3, -thick * 0.85, -0.16, thick * 0.85, radius=0.04), SECOND, 0.8))
-    if style == 0:
-        parts.append((ring(-0.62, 0.0, bow, width=0.17), MAIN, 0.7))
-    elif style == 1:
-        for angle in (-0.25, 0.25, 0.5):
-            x, y = -0.55 + 0.25 * np.cos(2 * np.pi * angle), 0.25 * np.sin(2 * np.pi * angle)
-            parts.append((ring(x, y, 0.2, width=0.14), MAIN, 0.7))
+    if has_round_bow:
+        parts.append((ring(-0.62, 0.0, bow, width=0.19), MAIN, 0.7))
     else:
         for start, stop in (
             ((-0.95, -bow), (-0.3, -bow)),
@@ -195,14 +191,14 @@ def draw_key(fill: Fill, generator: np.random.Generator) -> None:
             ((-0.9, -bow), (-0.9, bow)),
             ((-0.36, -bow), (-0.36, bow)),
         ):
-            parts.append((stroke(polygon(start, stop), 0.16), MAIN, 0.7))
+            parts.append((stroke(polygon(start, stop), 0.18), MAIN, 0.7))
     for outline, tone, height in parts:
         fill(turned(outline, turns), tone, height)
 
 
 def draw_lamp(fill: Fill, generator: np.random.Generator) -> None:
     """Draws a lamp: a table lamp with a shade, or a desk lamp with a bent arm."""
-    if generator.random() < 0.35:
+    if generator.random() < 0.2:
         elbow = (generator.uniform(0.3, 0.5), generator.uniform(-0.2, 0.05))
         head = (generator.uniform(-0.25, -0.1), generator.uniform(-0.8, -0.65))
         fill(rounded_box(-0.45, 0.82, 0.4, 0.97, radius=0.06), MAIN, 0.6)
@@ -242,15 +238,13 @@ def draw_lamp(fill: Fill, generator: np.random.Generator) -> None:
 
 
 def draw_leaf(fill: Fill, generator: np.random.Generator) -> None:
-    """Draws a leaf: a smooth, toothed or lobed blade with a stalk and veins."""
-    turns, width = generator.uniform(-0.14, 0.14), generator.uniform(0.4, 0.62)
+    """Draws a leaf: a smooth or toothed blade with a stalk and veins."""
+    turns, width = generator.uniform(-0.06, 0.06), generator.uniform(0.48, 0.65)
     along = np.linspace(0.0, 1.0, 80)
     half = width * np.sin(np.pi * along**0.8) ** 0.9
-    style, num_teeth = generator.integers(3), int(generator.integers(4, 7))
-    if style == 1:
+    is_toothed, num_teeth = generator.random() < 0.5, int(generator.integers(4, 7))
+    if is_toothed:
         half *= 1.0 - 0.22 * (along * num_teeth * 2 % 1.0)
-    elif style == 2:
-        half *= 0.78 + 0.32 * np.sin(2 * np.pi * (along * (num_teeth - 1) - 0.15))
     bend = generator.uniform(-0.15, 0.15)
     spine = np.stack([bend * np.sin(np.pi * along), -0.95 + 1.5 * along], axis=1)
     sideways = np.stack([half, np.zeros_like(half)], axis=1)
@@ -304,7 +298,7 @@ def draw_tree(fill: Fill, generator: np.random.Generator) -> None:
         (-thick * 1.1, 0.8),
     )
     fill(trunk, SECOND, 0.4)
-    if generator.random() < 0.4:
+    if generator.random() < 0.25:
         wide, floor = generator.uniform(0.55, 0.72), 0.55
         for level in range(3):
             bottom, half = floor - 0.42 * level, wide * (1.0 - 0.24 * level)

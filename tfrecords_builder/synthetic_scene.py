@@ -70,14 +70,14 @@ def draw_scene(
     background_colours = [_random_colour(generator) for _ in range(3)]
     picture = _background(size, generator, background_colours)
     light = _random_light(generator)
-    radius = generator.uniform(0.24, 0.41)
-    view = viewpoint(generator, radius=radius, spread=0.48 - radius)
+    radius = generator.uniform(0.33, 0.43)
+    view = viewpoint(generator, radius=radius, spread=0.47 - radius)
     palette = _palette(generator, background_colours)
 
     behind, front = Canvas(size), Canvas(size)
-    for _ in range(int(generator.integers(3, 9))):
+    for _ in range(int(generator.integers(2, 6))):
         _draw_clutter(behind, generator, _anywhere(generator), palette)
-    for _ in range(int(generator.integers(0, 3))):
+    for _ in range(int(generator.integers(0, 2))):
         _draw_clutter(front, generator, _at_the_edge(generator, view), palette)
     if hardship is not None:
         further = np.random.default_rng(hardship.entropy)
@@ -100,8 +100,8 @@ def _random_colour(generator: np.random.Generator) -> Colour:
 
 
 def _palette(generator: np.random.Generator, background: list[Colour]) -> list[Colour]:
-    """Draws the object's five colours; its main one differs from the background's by the best of three."""
-    candidates = [_random_colour(generator) for _ in range(3)]
+    """Draws the object's five colours; its main one differs from the background's by the best of five."""
+    candidates = [_random_colour(generator) for _ in range(5)]
     main = max(
         candidates, key=lambda colour: min(float(np.linalg.norm(colour - other)) for other in background)
     )
@@ -139,10 +139,10 @@ def _background(size: int, generator: np.random.Generator, colours: list[Colour]
         mix = np.sin(wave * clouds + 4.0 * along) * np.float32(0.5)
     else:
         mix = np.tanh(40.0 * (y - generator.uniform(0.35, 0.75) + 0.3 * (x - 0.5) * cosine)) * np.float32(0.5)
-    contrast = generator.uniform(0.35, 1.0)
+    contrast = generator.uniform(0.2, 0.6)
     base, other, tint = (colour.astype(np.float32) for colour in colours)
     share = np.clip(0.5 + contrast * mix, 0.0, 1.0)[..., None].astype(np.float32)
-    grain = _noise(size, generator, roughness=0.9)[..., None] * np.float32(generator.uniform(0.1, 0.5))
+    grain = _noise(size, generator, roughness=0.9)[..., None] * np.float32(generator.uniform(0.05, 0.3))
     picture = base + (other - base) * share
     return np.asarray(picture + (tint - picture) * grain, dtype=np.float32)
 
@@ -161,7 +161,7 @@ def _noise(size: int, generator: np.random.Generator, *, roughness: float) -> Fi
 
 
 def _anywhere(generator: np.random.Generator) -> Points:
-    radius = generator.uniform(0.06, 0.2)
+    radius = generator.uniform(0.05, 0.13)
     return _placed(generator, radius, generator.uniform(0.0, 1.0, size=2))
 
 
@@ -169,7 +169,7 @@ def _at_the_edge(generator: np.random.Generator, view: Points) -> Points:
     """Places something that covers a bit of the object's edge."""
     angle, distance = generator.uniform((0.0, 0.65), (2 * np.pi, 1.0))
     spot = view @ np.array([distance * np.cos(angle), distance * np.sin(angle), 1.0])
-    return _placed(generator, generator.uniform(0.07, 0.13), spot[:2] / spot[2])
+    return _placed(generator, generator.uniform(0.05, 0.09), spot[:2] / spot[2])
 
 
 def _placed(generator: np.random.Generator, radius: float, centre: Points) -> Points:
@@ -183,7 +183,7 @@ def _draw_clutter(
 ) -> None:
     """Draws one distracting shape, such as the objects are made of, at times in their colours."""
     colour = _random_colour(generator)
-    if generator.random() < 0.35:
+    if generator.random() < 0.2:
         colour = palette[int(generator.integers(len(palette)))]
     outlines = _clutter_outlines()
     outline = outlines[int(generator.integers(len(outlines)))] * generator.uniform(0.5, 1.0, size=2)

@@ -101,16 +101,16 @@ def viewpoint(generator: np.random.Generator, *, radius: float, spread: float) -
         spread: The centre lies within this fraction of the picture's middle, in both directions.
 
     Returns:
-        ``(3, 3)``: mirrored or not, turned by up to a tenth of a circle, foreshortened, sheared, seen in
+        ``(3, 3)``: mirrored or not, turned by up to a twentieth of a circle, foreshortened, sheared, seen in
         perspective, scaled and moved; picture coordinates run from 0 to 1.
     """
-    turns = generator.uniform(-0.1, 0.1)
+    turns = generator.uniform(-0.05, 0.05)
     cosine, sine = np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)
     rotation = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-    width, height = generator.uniform(0.72, 1.0), generator.uniform(0.85, 1.0)
+    width, height = generator.uniform(0.8, 1.0), generator.uniform(0.88, 1.0)
     mirror = -1.0 if generator.random() < 0.5 else 1.0
-    shear = generator.uniform(-0.22, 0.22)
-    tilt_x, tilt_y = generator.uniform(-0.2, 0.2, size=2)
+    shear = generator.uniform(-0.14, 0.14)
+    tilt_x, tilt_y = generator.uniform(-0.14, 0.14, size=2)
     stretch = np.array([[mirror * width, shear, 0], [0, height, 0], [0, 0, 1]])
     perspective = np.array([[1, 0, 0], [0, 1, 0], [tilt_x, tilt_y, 1]])
     x, y = 0.5 + generator.uniform(-spread, spread, size=2)
