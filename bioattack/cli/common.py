@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import sys
 import tempfile
 import typing
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 from bioattack._version import __version__
 
 DONE, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path", str: "a text"}
 
 Options = TypeVar("Options")
 
@@ -85,10 +88,11 @@ def _existing_config(command: Command, argv: Sequence[str]) -> Sequence[str]:
 def _make_parser(options_class: type[Any], command: Command) -> Any:
     from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter
 
+    types = typing.get_type_hints(options_class)
+
     class Parser(ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> typing.NoReturn:  # noqa: ARG002
-            sentence = " ".join(str(message).split()).removeprefix("error: ")
-            sentence = sentence.replace("<class '", "").replace("'>", "")
+            sentence = _in_our_words(" ".join(str(message).split()), types)
             fail(command.name, f"{sentence} ({command.name} --help lists the options)")
 
     class HelpFormatter(DefaultHelpFormatter):
@@ -112,7 +116,6 @@ def _make_parser(options_class: type[Any], command: Command) -> Any:
     parser.add_argument(
         "--config", action="config", metavar="FILE", help="TOML file of options; flags win over it"
     )
-    types = typing.get_type_hints(options_class)
     help_texts = _field_help(options_class)
     for field in dataclasses.fields(options_class):
         kind = types[field.name]
@@ -127,9 +130,24 @@ def _make_parser(options_class: type[Any], command: Command) -> Any:
     return parser
 
 
+def _in_our_words(message: str, types: dict[str, Any]) -> str:
+    """Says of a value of the wrong type what the flag takes, in place of how the parser tried to read it."""
+    found = re.search(r'Parser key "(\w+)[^"]*".*(?:Got|Given) value: (.*)$', message)
+    plain = _plain_type(types.get(found[1])) if found else None
+    if found is None or plain not in _WORDS:
+        return message.removeprefix("error: ")
+    return f"--{found[1].replace('_', '-')} takes {_WORDS[plain]}. Received: {found[2]!r}"
+
+
+def _plain_type(kind: Any) -> Any:
+    """The type of one value: of the elements of a tuple, of an optional value where it is given."""
+    inner = typing.get_args(kind)
+    return inner[0] if typing.get_origin(kind) is tuple or type(None) in inner else kind
+
+
 def _type_arguments(field: dataclasses.Field[Any], kind: Any) -> dict[str, Any]:
     is_tuple = typing.get_origin(kind) is tuple
-    plain = typing.get_args(kind)[0] if is_tuple or type(None) in typing.get_args(kind) else kind
+    plain = _plain_type(kind)
     metavar = {Path: "PATH", int: "N", float: "X", str: "NAME"}.get(plain, "KEY=VALUE")
     if field.metadata.get("choices"):
         return {"type": plain, "choices": list(field.metadata["choices"])} | (

@@ -65,7 +65,14 @@ def test_flags_win_over_the_file(tmp_path):
         (["--model", "a"], "--output is required"),
         (["--output", "out"], "--model is required"),
         (["--output", "out", "--model", "a", "--kind", "three"], "invalid choice: 'three'"),
-        (["--output", "out", "--model", "a", "--limit", "many"], "Got value: many"),
+        (
+            ["--output", "out", "--model", "a", "--limit", "many"],
+            "--limit takes a whole number. Received: 'many'",
+        ),
+        (
+            ["--output", "out", "--model", "a", "--epsilons", "0.1", "big"],
+            "--epsilons takes a number. Received:",
+        ),
         (["--output", "out", "--model", "a", "--nonsense", "1"], "unrecognized arguments: --nonsense"),
         (["--config", "no-such-file.toml"], "there is no file 'no-such-file.toml'"),
     ],
