@@ -41,7 +41,7 @@ def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -
     The order is: the dataclass' defaults, then ``--config FILE.toml``, then the flags. A field
     ``batch_size`` is the flag ``--batch-size`` and the TOML key ``batch_size``; its help is its entry under
     ``Args`` in the dataclass' docstring. A ``tuple`` field takes several values after one flag, a ``bool``
-    field is ``--name`` and ``--no-name``; a field with ``metadata={"repeat": True}`` takes a value each time
+    field is false until its flag is given; a field with ``metadata={"repeat": True}`` takes a value each time
     its flag is given; one with ``metadata={"positional": True}`` has no flag; one with ``choices`` in its
     metadata lists them.
 
@@ -86,7 +86,7 @@ def _existing_config(command: Command, argv: Sequence[str]) -> Sequence[str]:
 
 
 def _make_parser(options_class: type[Any], command: Command) -> Any:
-    from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
     types = typing.get_type_hints(options_class)
 
@@ -98,7 +98,10 @@ def _make_parser(options_class: type[Any], command: Command) -> Any:
     class HelpFormatter(DefaultHelpFormatter):
         def _get_help_string(self, action: Any) -> str:
             text = str(action.help or "")
-            is_plain = action.default in (None, {}, "==SUPPRESS==") or action.dest in ("help", "version")
+            is_plain = action.default in (None, False, [], {}, "==SUPPRESS==") or action.dest in (
+                "help",
+                "version",
+            )
             default = (
                 " ".join(map(str, action.default)) if isinstance(action.default, list) else action.default
             )
@@ -110,6 +113,7 @@ def _make_parser(options_class: type[Any], command: Command) -> Any:
         epilog=f"example: {command.example}",
         parser_mode="toml",
         default_env=False,
+        print_config=None,
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -121,7 +125,7 @@ def _make_parser(options_class: type[Any], command: Command) -> Any:
         kind = types[field.name]
         arguments: dict[str, Any] = {"help": help_texts.get(field.name, "")} | _type_arguments(field, kind)
         if kind is bool:
-            arguments["action"] = ActionYesNo(no_prefix="no-")
+            arguments["action"] = "store_true"
         if field.default is not dataclasses.MISSING:
             arguments["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
         elif field.default_factory is not dataclasses.MISSING:
