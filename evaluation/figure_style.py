@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -83,7 +83,8 @@ def house_style() -> Iterator[None]:
     """Draws what is made inside in the style of this project, whatever the user's own settings are."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+        # A plain dict: the names that matplotlib's own types list change from release to release.
+        cast("dict[str, Any]", mpl.rcParams).update(_SETTINGS)
         yield
 
 

@@ -59,8 +59,8 @@ def write_figures(output: Path) -> list[Path]:
             written.append(style.save_png(classes_figure(summary), folder / "classes.png"))
         if histories:
             written.append(style.save_png(training_figure(summary, histories), folder / "training.png"))
-        if examples:
-            figure = examples_figure(chosen_examples(summary, examples), Path(output) / EXAMPLES)
+        if chosen := chosen_examples(summary, examples):
+            figure = examples_figure(chosen, Path(output) / EXAMPLES)
             written.append(style.save_png(figure, folder / "examples.png"))
     return written
 
@@ -92,7 +92,7 @@ def robustness_figure(
             key=lambda row: row["epsilon"],
         )
         _draw_curve(axes, [clean, *attacked], positions=positions, index=index)
-    _mark_chance(axes, len(summary["data"]["class_names"]))
+    _mark_chance(axes, len(summary["data"]["class_names"]), side="left")
     _mark_epsilons(axes, positions, norm=norm)
     title = f"{norm_name(norm)}: {_NORM_WORDS.get(norm, 'size of the change')}"
     _title(axes, title, _attack_words(summary, attack=attack, norm=norm))
@@ -174,17 +174,17 @@ def _draw_curve(
     )
 
 
-def _mark_chance(axes: Axes, num_classes: int) -> None:
+def _mark_chance(axes: Axes, num_classes: int, *, side: str) -> None:
     if num_classes > 1:
         chance = 100 / num_classes
         axes.axhline(chance, color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
             "guessing",
-            (1.0, chance),
+            (0.0 if side == "left" else 1.0, chance),
             xycoords=("axes fraction", "data"),
             xytext=(0, 2.5),
             textcoords="offset points",
-            ha="right",
+            ha=side,
             color=style.MUTED,
             fontsize=7.5,
         )
@@ -194,7 +194,7 @@ def _mark_epsilons(axes: Axes, positions: dict[float, float], *, norm: str) -> N
     left, right = min(positions.values()), max(positions.values())
     span = max(right - left, 0.5)
     axes.set_xlim(left - 0.06 * span, right + 0.06 * span)
-    shown = _spaced(positions, least=0.105 * span)
+    shown = _spaced(positions, width_of_point=span / _AXIS_POINTS)
     labels = [
         "0" if epsilon == 0 else f"{epsilon:.3g}" + (f"\n{_short(255 * epsilon)}" if norm == "linf" else "")
         for epsilon in shown
@@ -213,16 +213,29 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _spaced(positions: dict[float, float], *, least: float) -> list[float]:
+# About how many points of the figure's width the epsilons share; digits and points at the labels' size.
+_AXIS_POINTS, _DIGIT_POINTS, _STOP_POINTS, _GAP_POINTS = 195, 5.1, 2.6, 3.0
+
+
+def _spaced(positions: dict[float, float], *, width_of_point: float) -> list[float]:
     """Returns the epsilons whose labels do not run into one another; the first and the last always."""
     epsilons = sorted(positions, key=lambda epsilon: positions[epsilon])
+    last = epsilons[-1]
     shown = [epsilons[0]]
     for epsilon in epsilons[1:-1]:
-        if positions[epsilon] - positions[shown[-1]] >= least and (
-            positions[epsilons[-1]] - positions[epsilon] >= least
+        if all(
+            abs(positions[epsilon] - positions[other])
+            >= width_of_point * ((_label_points(epsilon) + _label_points(other)) / 2 + _GAP_POINTS)
+            for other in (shown[-1], last)
         ):
             shown.append(epsilon)
     return shown + epsilons[1:][-1:]
+
+
+def _label_points(epsilon: float) -> float:
+    text = f"{epsilon:.3g}"
+    num_stops = text.count(".")
+    return _DIGIT_POINTS * (len(text) - num_stops) + _STOP_POINTS * num_stops
 
 
 def _percent_axis(axes: Axes, *, label: str) -> None:
@@ -246,7 +259,12 @@ def _legend(axes: Axes, names: Sequence[str]) -> None:
         )
         for index, name in enumerate(names)
     ]
-    axes.figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    is_long = max(len(str(handle.get_label())) for handle in handles) > 16
+    num_columns = 1 if is_long else 2
+    figure = axes.get_figure(root=True)
+    if figure is not None:
+        figure.set_figheight(figure.get_figheight() + 0.17 * -(-len(names) // num_columns))
+        figure.legend(handles=handles, loc="outside lower center", ncols=num_columns)
 
 
 def class_rows(summary: dict[str, Any]) -> list[ClassRow]:
@@ -383,7 +401,7 @@ def training_figure(
     axes.set_xlim(min(1, most_epochs - 0.5), max(most_epochs, 1.5))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
     axes.tick_params(axis="x", length=3)
-    _mark_chance(axes, len(summary["data"]["class_names"]))
+    _mark_chance(axes, len(summary["data"]["class_names"]), side="right")
     _percent_axis(axes, label="pictures right")
     if has_legend if has_legend is not None else len(names) > 1:
         _legend(axes, names)
@@ -420,14 +438,12 @@ def magnification(example: dict[str, Any]) -> float:
 
 def examples_figure(examples: list[dict[str, Any]], folder: Path) -> Figure:
     """Draws original, magnified difference and adversarial picture side by side, a row per example."""
-    shown = examples[:MAX_PICTURES] or [None]
+    shown = examples[:MAX_PICTURES]
     figure = Figure(figsize=(style.WIDTH_INCHES, 0.1 + 1.52 * len(shown)), layout="constrained")
     grid = np.asarray(figure.subplots(len(shown), 3, squeeze=False))
     for row, example in zip(grid, shown, strict=True):
         for axes in row:
             axes.set_axis_off()
-        if example is None:
-            continue
         captions = (
             f"“{_class(example, 'clean')}”",
             f"difference \N{MULTIPLICATION SIGN} {magnification(example):.3g}",

@@ -120,14 +120,17 @@ def command_line(settings: dict[str, Any]) -> str:
     words = []
     for name, value in settings.items():
         flag = "--" + name.replace("_", "-")
-        if isinstance(value, dict):
-            of_norm = {norm: (flag if norm == "linf" else f"{flag}-{norm}") for norm in value}
-            words += [_option(of_norm[norm], value[norm]) for norm in value]
+        if name == "epsilons":
+            words += [_option(flag if norm == "linf" else f"{flag}-{norm}", value[norm]) for norm in value]
+        elif name == "steps":
+            # One number for all norms is what the flag takes; where they differ, they are the protocol's.
+            numbers = set(value.values())
+            words += [_option(flag, number) for number in numbers if len(numbers) == 1]
         elif name == "model":
             words += [_option(flag, model) for model in value]
         elif not isinstance(value, bool) and value not in (None, [], ""):
             words.append(_option(flag, value))
-    return " \\\n  ".join(["bioattack-evaluate", *words])
+    return " \\\n  ".join(["bioattack-evaluate", *words, "--output again"])
 
 
 def _option(flag: str, value: Any) -> str:

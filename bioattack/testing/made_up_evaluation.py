@@ -187,7 +187,6 @@ def _settings(made_up: MadeUpEvaluation) -> dict[str, Any]:
         "settings": {
             "model": [f"runs/{model.name}" for model in made_up.models],
             "data": "records/synthetic",
-            "output": "evaluations/first",
             "split": made_up.split,
             "limit": made_up.num_images,
             "protocol": "paper",
