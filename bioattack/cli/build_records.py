@@ -107,8 +107,8 @@ def _warn(result: "BuildResult") -> None:
     for reason, entry in result.left_out.items():
         names = ", ".join(entry["examples"][:3]) + (", ..." if entry["count"] > 3 else "")
         sys.stderr.write(f"left out: {entry['count']} {reason} ({names})\n")
-    duplicates = result.manifest.duplicates if result.manifest else {"num_pairs": 0}
-    if duplicates["num_pairs"]:
+    duplicates = result.manifest.duplicates if result.manifest else {}
+    if duplicates.get("num_pairs"):
         named = "; ".join(f"{train} = {test}" for train, test in duplicates["examples"][:3])
         sys.stderr.write(
             f"warning: {duplicates['num_pairs']} pictures of the test split are in the training split too, "
@@ -162,3 +162,7 @@ def _lines(result: "BuildResult", options: "BuildOptions") -> list[str]:
         f"{options.output}: {done}, {len(shards)} shards, {size:.1f} MiB ({manifest.fingerprint[:16]})"
     )
     return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
