@@ -310,7 +310,11 @@ def test_published_weights_make_a_run_folder(realdata, tmp_path):
         TrainConfig(
             model="resnet20",
             preset="paper",
-            model_options={"shortcut": "pad"},
+            model_options={
+                "shortcut": "pad",
+                "mean": [0.485, 0.456, 0.406],
+                "std": [0.229, 0.224, 0.225],
+            },
             initial_weights=realdata / "weights" / "resnet20_cifar10.npz",
             epochs=0,
             data=records,
