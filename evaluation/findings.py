@@ -164,15 +164,11 @@ def headline(summary: dict[str, Any]) -> list[Sentence]:
 
 def _one_model_clean(summary: dict[str, Any]) -> Sentence:
     row, pictures = summary["clean"][0], pictures_words(summary)
-    right = num_right(row)
-    if right == 0:
-        return (
-            Piece("This model gets "),
-            Piece("none", "clean"),
-            Piece(f" of {row['num_images']} {pictures} right."),
-        )
-    share = "all" if right == row["num_images"] else percent(right, row["num_images"])
-    return (Piece("This model gets "), Piece(share, "clean"), Piece(f" of {pictures} right."))
+    right, number = num_right(row), row["num_images"]
+    start = Piece("This model gets ")
+    if right in (0, number):
+        return (start, Piece("all" if right else "none", "clean"), Piece(f" of {number} {pictures} right."))
+    return (start, Piece(percent(right, number), "clean"), Piece(f" of {pictures} right."))
 
 
 def _one_model_attacked(summary: dict[str, Any], point: Point) -> Sentence:

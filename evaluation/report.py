@@ -243,7 +243,10 @@ def _strips(summary: dict[str, Any], output: Path) -> list[dict[str, Any]]:
             shown = [
                 _example(summary, output, step) for step in sorted(steps, key=lambda step: step["epsilon"])
             ]
-            strips.append({"norm": norm_name(norm), "is_small": is_small, "steps": shown})
+            original = _picture(output, steps[0]["original"])
+            strips.append(
+                {"norm": norm_name(norm), "is_small": is_small, "original": original, "steps": shown}
+            )
     return strips
 
 
