@@ -94,11 +94,13 @@ class Records:
             k / 255, and int32 ``(batch,)``.
 
         Raises:
-            RecordsError: If there is no such split.
+            RecordsError: If there is no such split, ``limit`` or ``part`` is out of range, or the pictures
+                differ in size.
         """
+        self._check(split, limit=limit, part=part)
         passes = None if epoch_seed is None else tf.constant(epoch_seed, tf.int64)
         dataset = self._one_pass(split, batch_size, seeds=passes, limit=limit, part=part)
-        return dataset.prefetch(2).with_options(_options())
+        return self._finished(dataset, self._num_batches(split, batch_size, limit=limit, part=part))
 
     def training_dataset(
         self,
@@ -126,13 +128,14 @@ class Records:
         Returns:
             Batches as ``dataset`` gives them.
         """
-        epochs = tf.data.Dataset.range(first_epoch, 2**31)
+        self._check(split, limit=limit, part=part)
+        epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
             return self._one_pass(split, batch_size, seeds=seeds, limit=limit, part=part)
 
-        return epochs.flat_map(one_epoch).prefetch(2).with_options(_options())
+        return self._finished(epochs.flat_map(one_epoch), tf.data.INFINITE_CARDINALITY)
 
     def examples(self, split: str, *, batch_size: int, limit: int | None = None) -> tf.data.Dataset:
         """Reads a split with everything that is known of each picture, in the stored order.
@@ -146,10 +149,11 @@ class Records:
             Batches of dictionaries: ``image`` float32 ``(batch, height, width, channels)`` in [0, 1],
             ``label`` int32, and as strings ``image_id``, ``sha256`` and ``group_<name>`` for each group.
         """
+        self._check(split, limit=limit, part=(0, 1))
         texts = {"image_id": schema.FILENAME, "sha256": schema.SHA256}
         texts |= {f"group_{name}": schema.group_field(name) for name in self.groups}
         dataset = self._one_pass(split, batch_size, seeds=None, limit=limit, part=(0, 1), texts=texts)
-        return dataset.prefetch(2).with_options(_options())
+        return self._finished(dataset, self._num_batches(split, batch_size, limit=limit, part=(0, 1)))
 
     def _split(self, split: str) -> Any:
         if split not in self.manifest.splits:
@@ -162,6 +166,22 @@ class Records:
         if limit is not None and limit < 1:
             raise RecordsError(f"limit must be at least 1. Received: {limit}")
         return min(self.num_examples(split), limit or self.num_examples(split))
+
+    def _check(self, split: str, *, limit: int | None, part: tuple[int, int]) -> None:
+        """Refuses what cannot be read, before TensorFlow traces anything: it would wrap the error."""
+        _ = self.image_shape, self._limited(split, limit)
+        if not 0 <= part[0] < part[1]:
+            raise RecordsError(f"part must be (index, number) with 0 <= index < number. Received: {part}")
+
+    def _num_batches(self, split: str, batch_size: int, *, limit: int | None, part: tuple[int, int]) -> int:
+        index, number = part
+        num_pictures = len(range(index, self._limited(split, limit), number))
+        return -(-num_pictures // batch_size)
+
+    def _finished(self, dataset: tf.data.Dataset, cardinality: int) -> tf.data.Dataset:
+        # Keras takes a data set whose length it does not know for one that ran out too early.
+        known = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
+        return known.prefetch(2).with_options(_options())
 
     def _one_pass(
         self,

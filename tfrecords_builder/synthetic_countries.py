@@ -66,7 +66,7 @@ def poverty(country: str) -> float:
     """Returns where a country stands between the richest of the table, 0, and the poorest, 1, in log income.
 
     >>> poverty("CHE"), poverty("BDI"), round(poverty("BRA"), 2)
-    (0.0, 1.0, 0.42)
+    (0.0, 1.0, 0.39)
     """
     richest, poorest = max(GDP_PER_CAPITA_USD.values()), min(GDP_PER_CAPITA_USD.values())
     return math.log(richest / GDP_PER_CAPITA_USD[country]) / math.log(richest / poorest)
