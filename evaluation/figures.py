@@ -439,7 +439,11 @@ def magnification(example: dict[str, Any]) -> float:
 def examples_figure(examples: list[dict[str, Any]], folder: Path) -> Figure:
     """Draws original, magnified difference and adversarial picture side by side, a row per example."""
     shown = examples[:MAX_PICTURES]
-    figure = Figure(figsize=(style.WIDTH_INCHES, 0.1 + 1.52 * len(shown)), layout="constrained")
+    has_several_models = len({example["model"] for example in examples}) > 1
+    figure = Figure(
+        figsize=(style.WIDTH_INCHES, 0.1 + (1.64 if has_several_models else 1.52) * len(shown)),
+        layout="constrained",
+    )
     grid = np.asarray(figure.subplots(len(shown), 3, squeeze=False))
     for row, example in zip(grid, shown, strict=True):
         for axes in row:
@@ -447,7 +451,8 @@ def examples_figure(examples: list[dict[str, Any]], folder: Path) -> Figure:
         captions = (
             f"“{_class(example, 'clean')}”",
             f"difference \N{MULTIPLICATION SIGN} {magnification(example):.3g}",
-            f"“{_class(example, 'adversarial')}”",
+            f"“{_class(example, 'adversarial')}”"
+            + (f"\n{style.printable(example['model'], limit=20)}" if has_several_models else ""),
         )
         kinds = ("original", "difference", "adversarial")
         for axes, kind, caption in zip(row, kinds, captions, strict=True):
