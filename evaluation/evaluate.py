@@ -39,9 +39,9 @@ from bioattack.evaluation.results import (
 )
 from bioattack.evaluation.robustness import Batch, Pictures, RobustnessMeasurement
 from bioattack.evaluation.tables import adversarial_table, clean_table, per_class_table
+from bioattack.files import replacing
+from bioattack.provenance import git_commit, versions
 from bioattack.tfrecords_builder.reading import Records, explain_read_errors, open_records
-from bioattack.training.files import replacing
-from bioattack.training.provenance import git_commit, versions
 
 # Pictures on which a model is tried before anything is measured.
 _NUM_TRIED = 128

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from bioattack.evaluation.results import epsilon_words
-from bioattack.training.files import replacing
+from bioattack.files import replacing
 
 NUM_EXAMPLES = 6
 _LEAST_SCALE = 1e-12

@@ -9,7 +9,7 @@ from typing import Any
 
 from bioattack.errors import InputError
 from bioattack.evaluation.results import EXAMPLES, MODELS, RESULTS, SUMMARY, TABLES
-from bioattack.training.files import PARTIAL_MARK, only_writer, replacing
+from bioattack.files import PARTIAL_MARK, only_writer, replacing
 
 FIGURES, REPORT = "figures", "report.html"
 UNFINISHED, IDENTITY = "unfinished", "identity.json"

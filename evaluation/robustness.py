@@ -18,7 +18,7 @@ from bioattack.classifier import Classifier
 from bioattack.evaluation.config import EvaluatePlan, PlannedAttack
 from bioattack.evaluation.examples import ExampleWriter, choose_examples
 from bioattack.evaluation.results import COLUMNS, read_rows
-from bioattack.training.files import remove_partials, replacing
+from bioattack.files import remove_partials, replacing
 
 Batch = Mapping[str, Any]
 

@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from bioattack.errors import InputError
+from bioattack.files import replacing
 from bioattack.training.classifier_training import ClassifierTraining
-from bioattack.training.files import replacing
 from bioattack.training.state import EpochState, save_state
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bioattack.training.files import replacing
+from bioattack.files import replacing
 
 # Graph rewriting fuses convolution, bias and activation: the same numbers up to float32 rounding.
 _TOLERANCE = 1e-4

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bioattack.files import replacing
+from bioattack.provenance import git_commit, versions
 from bioattack.tfrecords_builder.reading import Records
 from bioattack.training.config import TrainPlan
 from bioattack.training.export import is_random
-from bioattack.training.files import replacing
-from bioattack.training.provenance import git_commit, versions
 
 FORMAT_VERSION = 1
 

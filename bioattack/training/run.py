@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bioattack.errors import InputError
+from bioattack.files import naming_the_place
 from bioattack.models.registry import build_model
 from bioattack.tfrecords_builder.reading import Records, explain_read_errors, open_records
 from bioattack.training import run_folder
@@ -16,7 +17,6 @@ from bioattack.training.callbacks import EpochRecorder, FiniteLoss, Progress, wr
 from bioattack.training.classifier_training import ClassifierTraining
 from bioattack.training.config import TrainConfig, TrainPlan, make_plan
 from bioattack.training.export import write_keras, write_saved_model
-from bioattack.training.files import naming_the_place
 from bioattack.training.initial_weights import load_initial_weights
 from bioattack.training.model_card import describe_file, make_card, write_card
 from bioattack.training.registry import training_class

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bioattack.errors import InputError
+from bioattack.files import PARTIAL_MARK, only_writer, remove_partials, replacing
 from bioattack.training.config import TrainPlan, to_toml
-from bioattack.training.files import PARTIAL_MARK, only_writer, remove_partials, replacing
 
 MODEL, SAVED_MODEL, CARD = "model.keras", "saved_model", "model_card.json"
 HISTORY, CONFIG, CHECKPOINTS, TENSORBOARD = "history.csv", "config.toml", "checkpoints", "tensorboard"

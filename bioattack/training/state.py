@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from bioattack.errors import InputError
-from bioattack.training.files import replacing
+from bioattack.files import replacing
 
 # One more than needed: should a disk lose the newest, the one before it still goes on.
 NUM_KEPT = 2

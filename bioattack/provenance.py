@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """Returns the commit of the checkout that this code runs from, or ``None`` for an installed package."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Files that are either there in full or not at all, and one writer per run folder."""
+"""Files that are either there in full or not at all, and one writer per folder."""
 
 import contextlib
 import errno
@@ -86,7 +86,7 @@ def only_writer(folder: Path) -> Iterator[None]:
         yield
     except BlockingIOError:
         raise InputError(
-            f"another process is training into {folder}; wait for it or give another --output"
+            f"another process is writing into {folder}; wait for it or give another --output"
         ) from None
     finally:
         os.close(handle)

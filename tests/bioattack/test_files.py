@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from bioattack.errors import InputError
-from bioattack.training.files import naming_the_place, only_writer, remove_partials, replacing
+from bioattack.files import naming_the_place, only_writer, remove_partials, replacing
 
 
 def test_file_is_replaced_at_the_end_only(tmp_path):
@@ -82,7 +82,7 @@ def test_partials_are_removed(tmp_path):
 def test_second_writer_is_refused_until_the_first_is_gone(tmp_path):
     with (
         only_writer(tmp_path),
-        pytest.raises(InputError, match="another process is training into"),
+        pytest.raises(InputError, match="another process is writing into"),
         only_writer(tmp_path),
     ):
         pass
@@ -93,7 +93,7 @@ def test_second_writer_is_refused_until_the_first_is_gone(tmp_path):
 def test_a_killed_writer_lets_go(tmp_path):
     code = (
         "import os, pathlib, signal, sys\n"
-        "from bioattack.training.files import only_writer\n"
+        "from bioattack.files import only_writer\n"
         "with only_writer(pathlib.Path(sys.argv[1])):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
