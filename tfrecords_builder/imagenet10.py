@@ -9,7 +9,7 @@ from bioattack.tfrecords_builder.images import Crop, read_picture
 from bioattack.tfrecords_builder.pictures import PictureOptions, PictureSource
 from bioattack.tfrecords_builder.source import BuildOptions, Item, Picture
 
-# Burhanpurkar 2021, section 2.1 (spec 1, section 1).
+# Burhanpurkar 2021, section 2.1.
 CLASSES = {
     "n01742172": "boa constrictor",
     "n02099712": "Labrador retriever",

@@ -73,7 +73,7 @@ def center_crop_geometry(width: int, height: int, size: int) -> tuple[int, int, 
         ``(scaled_width, scaled_height, left, upper)``.
 
     Source:
-        Spec 1, section 1 (Vuyyuru et al. 2020, ImageNet10 loader).
+        Vuyyuru et al. 2020, public code, ImageNet10 loader.
 
     >>> center_crop_geometry(500, 375, 320)
     (500, 375, 90, 28)

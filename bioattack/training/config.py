@@ -13,7 +13,7 @@ from bioattack.training.registry import TRAININGS
 MODEL_PRESETS = ("small", "paper")
 SCHEDULES = ("short", "paper")
 
-# (epochs, batch size) of spec 1, section 3: the ImageNet10 column for all but the network made for CIFAR-10.
+# (epochs, batch size) of Vuyyuru et al. 2020: those of ImageNet10 for all but the network made for CIFAR-10.
 _PAPER_LENGTHS = {"resnet20": (200, 128)}
 _PAPER_LENGTH = (400, 64)
 _SMALL_LENGTH = (12, 32)

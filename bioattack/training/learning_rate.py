@@ -2,7 +2,7 @@
 
 import keras
 
-# Spec 1, section 3: 160, 240, 320 and 360 of 400 epochs, and 80, 120, 160 and 180 of 200.
+# Vuyyuru et al. 2020, public code: 160, 240, 320 and 360 of 400 epochs; 80, 120, 160 and 180 of 200.
 _PAPER_BOUNDARIES = (0.4, 0.6, 0.8, 0.9)
 _PAPER_FACTORS = (1.0, 0.1, 0.01, 0.001, 0.0005)
 
@@ -19,7 +19,7 @@ def paper_factor(epoch: int, *, num_epochs: int) -> float:
         num_epochs: Length of the whole run.
 
     Source:
-        Spec 1, section 3, the column ImageNet10, with its boundaries as fractions of 400 epochs.
+        Vuyyuru et al. 2020, public code for ImageNet10, with its boundaries as fractions of 400 epochs.
 
     >>> [paper_factor(epoch, num_epochs=400) for epoch in (0, 160, 161, 361)]
     [1.0, 1.0, 0.1, 0.0005]

@@ -7,5 +7,5 @@ class StandardTraining(ClassifierTraining):
     """Minimises the cross-entropy of clean, augmented pictures, with Keras' own training step.
 
     Source:
-        Spec 1, section 3.
+        Vuyyuru et al. 2020, the training of the baseline.
     """

@@ -8,7 +8,7 @@ from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.imagenet10 import ImageNet10, ImageNet10Options
 from bioattack.tfrecords_builder.images import Crop, read_picture
 
-# Spec 1, section 1, in the paper's order.
+# Burhanpurkar 2021, section 2.1, in its order.
 WNIDS = (
     "n01742172", "n02099712", "n02123045", "n01644373", "n01665541",
     "n01855672", "n02510455", "n01484850", "n01981276", "n02206856",

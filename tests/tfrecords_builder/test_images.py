@@ -28,7 +28,7 @@ def _saved(image, file_format, **options):
 
 
 def _as_the_spec_says(image, size):
-    """Spec 1, section 1, word by word, with Pillow rounding the crop's box itself."""
+    """The published loader's rule, step by step, with Pillow rounding the crop's box itself."""
     original_width, original_height = image.size
     width, height = original_width, original_height
     if height < size:

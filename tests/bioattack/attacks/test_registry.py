@@ -14,7 +14,7 @@ def test_every_protocol_has_every_norm_and_every_attack_builds():
 
 
 def test_the_paper_protocol_is_foolbox_2s_basic_iterative_method():
-    # Spec: 20 steps, step length epsilon / 3, no random start, success at any iterate.
+    # Burhanpurkar 2021, Table 1: 20 steps, step length epsilon / 3, no random start, success at any iterate.
     for settings in PROTOCOLS["paper"].values():
         assert settings == AttackSettings(20, 1 / 3, has_random_start=False, judged="any")
 

@@ -16,7 +16,7 @@ def with_changes(**changes):
     return TrainConfig(**{"model": "small_cnn", "data": Path("records"), "output": Path("run")} | changes)
 
 
-# Spec 1, section 3: batch / epochs of the columns ImageNet10 and CIFAR10.
+# Vuyyuru et al. 2020, public code: batch / epochs of ImageNet10 and CIFAR10.
 @pytest.mark.parametrize(
     ("model", "epochs", "batch_size"), [("resnet18", 400, 64), ("resnet20", 200, 128), ("small_cnn", 400, 64)]
 )

@@ -2,8 +2,8 @@ import pytest
 
 from bioattack.training.learning_rate import learning_rate_schedule, paper_factor
 
-# Spec 1, section 3: "1 for e <= 160; 0.1 for 161-240; 0.01 for 241-320; 0.001 for 321-360; 0.0005 for
-# 361-399", and the same factors at 80 / 120 / 160 / 180 of 200 for CIFAR-10.
+# Vuyyuru et al. 2020, public code: 1 up to epoch 160, 0.1 for 161 to 240, 0.01 for 241 to 320, 0.001 for
+# 321 to 360, 0.0005 for 361 to 399, and the same factors at 80 / 120 / 160 / 180 of 200 for CIFAR-10.
 TABLE = [
     (400, 0, 1.0),
     (400, 160, 1.0),

@@ -21,7 +21,7 @@ def test_layer_is_well_made(init_kwargs):
     )
 
 
-# 320 and 32: spec of the experiments (300 to 320, 30 to 32; the reference code: 300 to 319, 30 to 31).
+# 320 and 32: the experiments' crops (300 to 320, 30 to 32; the reference code: 300 to 319, 30 to 31).
 @pytest.mark.parametrize(
     ("size", "per_batch", "sides"),
     [
