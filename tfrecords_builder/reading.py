@@ -12,10 +12,11 @@ import tensorflow as tf
 from bioattack.tfrecords_builder import schema
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import Manifest, read_manifest
+from bioattack.tfrecords_builder.source import SPLITS
 from bioattack.tfrecords_builder.verify import verify
 
 # Pictures are shuffled while still encoded, a window at a time, so that memory does not follow the data.
-_WINDOW_BYTES = 16 * 2**20
+_WINDOW_BYTES = 8 * 2**20
 _WINDOW_LIMITS = (64, 2048)
 _NUM_FILES_AT_ONCE = 8
 
@@ -60,7 +61,7 @@ class Records:
     @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that have pictures."""
-        return tuple(self.manifest.splits)
+        return tuple(name for name in SPLITS if name in self.manifest.splits)
 
     def num_examples(self, split: str) -> int:
         """Number of pictures in a split."""
@@ -157,9 +158,7 @@ class Records:
 
     def _split(self, split: str) -> Any:
         if split not in self.manifest.splits:
-            raise RecordsError(
-                f"{self.directory} has no split {split!r}; it has {', '.join(self.manifest.splits)}"
-            )
+            raise RecordsError(f"{self.directory} has no split {split!r}; it has {', '.join(self.splits)}")
         return self.manifest.splits[split]
 
     def _limited(self, split: str, limit: int | None) -> int:
