@@ -205,7 +205,7 @@ def _consume(dataset: tf.data.Dataset) -> None:
 
 
 def _measure_memory(scratch: Path, files: list[Path], quick: bool) -> Ratio:
-    once = _cropped(files, scratch / "memory" / "once", 160)
+    once = _cropped(files, scratch / "memory" / "once", 224)
     often = scratch / "memory" / "often"
     for path in sorted(once.rglob("*.png")):
         for copy in range(GROWTH):
