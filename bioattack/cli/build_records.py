@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioattack._version import __version__
-from bioattack.cli.common import CHECK_FAILED, DONE, Command, fail, parse, print_result, quiet_tensorflow, run
+from bioattack.cli.common import (
+    CHECK_FAILED,
+    DONE,
+    Command,
+    fail,
+    parse,
+    prepare_tensorflow,
+    print_result,
+    run,
+)
 from bioattack.tfrecords_builder.registry import KINDS, source_class
 
 if TYPE_CHECKING:
@@ -95,7 +104,7 @@ def _build(kind: str, options: "BuildOptions") -> int:
     from bioattack.tfrecords_builder.build import build
 
     if getattr(options, "source", options) is None:
-        quiet_tensorflow()  # which Keras imports for its download, and nothing else here does
+        prepare_tensorflow()  # which Keras imports for its download, and nothing else here does
     result = build(kind, options)
     _warn(result)
     print_result(_summary(result, options), _lines(result, options), as_json=options.json)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bioattack.cli.common import DONE, Command, parse, print_result, quiet_tensorflow, run
+from bioattack.cli.common import DONE, Command, parse, prepare_tensorflow, print_result, run
 from bioattack.evaluation.config import EvaluateConfig
 
 COMMAND = Command(
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(config: EvaluateConfig) -> int:
-    quiet_tensorflow()
+    prepare_tensorflow()
     from bioattack.evaluation.evaluate import evaluate
 
     summary = evaluate(config)

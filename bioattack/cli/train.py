@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bioattack.cli.common import DONE, Command, parse, print_result, quiet_tensorflow, run
+from bioattack.cli.common import DONE, Command, parse, prepare_tensorflow, print_result, run
 from bioattack.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _work(config: TrainConfig) -> int:
 
     # Before the seconds that TensorFlow takes to start.
     make_plan(config)
-    quiet_tensorflow()
+    prepare_tensorflow()
     from bioattack.training.run import train
 
     result = train(config)
