@@ -209,9 +209,11 @@ class Records:
         if part != (0, 1):
             records = records.shard(part[1], part[0])
         windows = records.batch(self._window(split)).enumerate()
-        parsed = windows.map(lambda index, window: _parse(window, texts or {}, seeds, index))
-        pictures = parsed.unbatch().map(self._decode, num_parallel_calls=os.cpu_count(), deterministic=True)
-        return pictures.batch(batch_size).map(_as_images if texts is None else _as_dictionary)
+        parsed = windows.map(lambda index, window: _parse(window, texts or {}, seeds, index)).prefetch(1)
+        # Twice as many as there are cores: decoding goes on while a batch is put together.
+        num_calls = 2 * (os.cpu_count() or 1)
+        pictures = parsed.unbatch().map(self._decode, num_parallel_calls=num_calls, deterministic=True)
+        return pictures.batch(batch_size)
 
     def _window(self, split: str) -> int:
         info = self._split(split)
@@ -221,7 +223,9 @@ class Records:
 
     def _decode(self, encoded: tf.Tensor, label: tf.Tensor, texts: dict[str, tf.Tensor]) -> Any:
         image = tf.io.decode_image(encoded, channels=self.image_shape[2], expand_animations=False)
-        return tf.ensure_shape(image, self.image_shape), label, texts
+        # Scaled picture by picture, while it is in the cache, rather than as one large batch.
+        image = tf.cast(tf.ensure_shape(image, self.image_shape), tf.float32) / 255.0
+        return {"image": image, "label": label, **texts} if texts else (image, label)
 
 
 def open_records(directory: Path) -> Records:
@@ -275,14 +279,6 @@ def _parse(window: tf.Tensor, texts: dict[str, str], seeds: tf.Tensor | None, in
     parsed = tf.io.parse_example(window, features | {schema.LABEL: tf.io.FixedLenFeature([], tf.int64)})
     values = {name: parsed[field] for name, field in texts.items()}
     return parsed[schema.ENCODED], tf.cast(parsed[schema.LABEL], tf.int32), values
-
-
-def _as_images(images: tf.Tensor, labels: tf.Tensor, _: Any) -> Any:
-    return tf.cast(images, tf.float32) / 255.0, labels
-
-
-def _as_dictionary(images: tf.Tensor, labels: tf.Tensor, texts: dict[str, tf.Tensor]) -> Any:
-    return {"image": tf.cast(images, tf.float32) / 255.0, "label": labels, **texts}
 
 
 def _options() -> tf.data.Options:
