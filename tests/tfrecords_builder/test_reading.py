@@ -260,21 +260,23 @@ def test_one_channel(tmp_path):
     assert found == {picture.tobytes() for picture in arrays["x_train"]}
 
 
-def test_unknown_split(records):
-    with pytest.raises(RecordsError, match=r"has no split 'valid'; it has train, test$"):
-        records.dataset("valid", batch_size=8)
-
-
-@pytest.mark.parametrize("limit", [0, -3])
-def test_bad_limit(records, limit):
-    with pytest.raises(RecordsError, match=f"limit must be at least 1. Received: {limit}"):
-        records.dataset("train", batch_size=8, limit=limit)
-
-
-@pytest.mark.parametrize("part", [(2, 2), (-1, 2), (0, 0)])
-def test_bad_part(records, part):
-    with pytest.raises(RecordsError, match=r"part must be .* Received: "):
-        records.dataset("train", batch_size=8, part=part)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "valid"}, r"has no split 'valid'; it has train, test$"),
+        ({"limit": 0}, r"limit must be at least 1\. Received: 0"),
+        ({"limit": -3}, r"limit must be at least 1\. Received: -3"),
+        ({"part": (2, 2)}, r"part must be \(index, number\) with 0 <= index < number\. Received: \(2, 2\)"),
+        ({"part": (-1, 2)}, r"part must be .* Received: \(-1, 2\)"),
+        ({"part": (0, 0)}, r"part must be .* Received: \(0, 0\)"),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(records, options, message):
+    options = {"split": "train", "batch_size": 8} | options
+    with pytest.raises(RecordsError, match=message):
+        records.dataset(**options)
+    with pytest.raises(RecordsError, match=message):
+        records.training_dataset(**options, seed=0)
 
 
 def test_varied_sizes_are_named(records):
