@@ -77,12 +77,13 @@ def check_with_pictures(
         Notes: one sentence for each thing a reader should know and that is no reason to refuse.
 
     Raises:
-        InputError: If the logits hold NaN, are probabilities, come from another input range, or have no
-            gradient with respect to the pictures.
+        InputError: If the weights or the logits hold NaN, or if the logits are probabilities, come from
+            another input range, or have no gradient with respect to the pictures.
     """
     trial = _Trial(
         classifier, np.asarray(images, np.float32), np.asarray(labels, np.int64), batch_size=batch_size
     )
+    _check_weights(classifier)
     logits = trial.outputs(classifier.logits, trial.images)
     _check_finite(classifier, logits)
     _check_not_probabilities(classifier, logits)
@@ -122,15 +123,25 @@ class _Trial:
         return np.concatenate(outputs)
 
 
+def _check_weights(classifier: Classifier) -> None:
+    """Looks at the weights themselves: a ReLU or a maximum can turn NaN into a number that looks sound."""
+    for name, values in classifier.endpoint.weights():
+        if np.isnan(values).any():
+            raise InputError(
+                f"model {classifier.name} is broken: its weights {name} hold NaN; train it again with a "
+                "lower learning rate, or take an earlier state of it"
+            )
+
+
 def _check_finite(classifier: Classifier, logits: np.ndarray) -> None:
     num_bad = int(np.sum(~np.isfinite(logits).all(1)))
     if not num_bad:
         return
     where = next(
         (
-            f"its weights {name} hold NaN or infinity"
+            f"its weights {name} hold infinity"
             for name, values in classifier.endpoint.weights()
-            if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all()
+            if not np.isfinite(values).all()
         ),
         "its weights are finite, so look at its input range and preprocessing",
     )

@@ -30,7 +30,7 @@ class Endpoint:
         dtype: Floating dtype that ``call`` takes.
         image_shape: ``(height, width, channels)``, ``None`` where it is not fixed.
         num_classes: Number of scores, or ``None`` where only a call tells.
-        weights: Gives ``(name, values)`` of every weight, for the search for NaN.
+        weights: Gives ``(name, values)`` of every floating-point weight, for the search for NaN.
     """
 
     call: Callable[[Any], Any]

@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +18,21 @@ from bioattack.classifier.classifier import Classifier, Endpoint, first_line
 from bioattack.errors import InputError
 
 CARD = "model_card.json"
+
+# What tables, figures and the report take from the card of a run.
+_CARD_FIELDS = {
+    "model": str,
+    "model_options": dict,
+    "preset": str,
+    "training": str,
+    "class_names": list,
+    "num_parameters": int,
+    "has_random_layers": bool,
+    "seed": int,
+    "epochs": int,
+    "data": dict,
+    "accuracy": dict,
+}
 Source: TypeAlias = str | Path | keras.Model | Callable[[Any], Any]
 
 
@@ -145,6 +161,12 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise InputError(f"model card {path} is damaged ({first_line(error)}); train again") from error
     if not isinstance(card, dict):
         raise InputError(f"model card {path} is damaged (not a JSON object); train again")
+    unfit = [name for name, kind in _CARD_FIELDS.items() if not isinstance(card.get(name), kind)]
+    if unfit:
+        raise InputError(
+            f"model card {path} is damaged (missing or of the wrong type: {', '.join(unfit)}); train again, "
+            f"or give {path.parent / 'saved_model'} itself, which needs no card"
+        )
     return card
 
 
@@ -153,6 +175,12 @@ def _load_keras_file(path: Path) -> keras.Model:
     layers = importlib.import_module("bioattack.models.layers")
     for module in pkgutil.iter_modules(layers.__path__, "bioattack.models.layers."):
         importlib.import_module(module.name)
+    # Keras says of a file that is no archive that it was not found.
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise InputError(
+                f"model {path}: damaged, for a .keras file is a zip archive; copy or save it again"
+            )
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # whatever a damaged or foreign file raises
@@ -195,9 +223,12 @@ def _saved_model_endpoint(path: Path) -> Endpoint:
     call, spec, is_keyword = _find_endpoint(loaded, path)
 
     def weights() -> Iterable[tuple[str, np.ndarray]]:
+        if not (path / "variables" / "variables.index").exists():
+            return
         reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
-        for name in reader.get_variable_to_shape_map():
-            yield name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"), reader.get_tensor(name)
+        for name, dtype in reader.get_variable_to_dtype_map().items():
+            if dtype.is_floating:  # beside the weights lies the graph of objects, as a string
+                yield name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE"), reader.get_tensor(name)
 
     return Endpoint(
         (lambda images: call(**{spec.name: images})) if is_keyword else call,

@@ -1,6 +1,7 @@
 """Weights to start from: another run's, Keras' own files, or published ones."""
 
 import warnings
+import zipfile
 from pathlib import Path
 
 import keras
@@ -23,12 +24,19 @@ def load_initial_weights(classifier: keras.Model, path: Path) -> None:
             as ``load_published_weights`` reads it.
 
     Raises:
-        InputError: If there is no such file, it is of another network, number of classes or image size, or
-            holds values that are not finite.
+        InputError: If there is no such file, it is damaged, of another network, number of classes or image
+            size, or holds values that are not finite.
+        OSError: If it may not be read.
     """
     file = path / "model.keras" if path.is_dir() else path
     if not file.is_file():
         raise InputError(f"--initial-weights: there is no file {file}; give {_KINDS}")
+    # Keras says of a file that is no archive, or may not be read, that it was not found.
+    with file.open("rb") as content:
+        if file.name.endswith(".keras") and not zipfile.is_zipfile(content):
+            raise InputError(
+                f"--initial-weights: {file} is damaged: a .keras file is a zip archive; give {_KINDS}"
+            )
     try:
         if file.name.endswith(".keras"):
             _copy_weights(classifier, file)

@@ -1,6 +1,7 @@
 """Loading: every form a model comes in gives the same logits and gradient; every unfit one is refused."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import keras
@@ -68,9 +69,24 @@ def save_plain(folder, *, form, dtype=tf.float32, batch=None):
     return folder
 
 
+CARD = {
+    "model": "brightness",
+    "model_options": {},
+    "preset": "small",
+    "training": "standard",
+    "class_names": list("abcd"),
+    "num_parameters": 16,
+    "has_random_layers": False,
+    "seed": 0,
+    "epochs": 1,
+    "data": {},
+    "accuracy": {},
+}
+
+
 def save_run(folder, *, card=None):
     brightness_model().export(folder / "saved_model", verbose=False)
-    (folder / "model_card.json").write_text(json.dumps(card or {"class_names": list("abcd")}))
+    (folder / "model_card.json").write_text(json.dumps(CARD if card is None else card))
     return folder
 
 
@@ -208,10 +224,29 @@ def test_nan_weights_are_named(form, tmp_path, pictures):
     if form == "saved model":
         model.export(tmp_path / "m", verbose=False)
     classifier = load_classifier(tmp_path / "m" if form == "saved model" else model)
-    with pytest.raises(
-        InputError, match=r"NaN or infinite logits for 60 of 60 pictures: its weights .*\w+ hold"
-    ):
+    with pytest.raises(InputError, match=r"is broken: its weights .*\w+ hold NaN"):
         check_with_pictures(classifier, images=pictures[0], labels=pictures[1])
+
+
+def test_nan_weights_behind_sound_logits_are_refused(pictures):
+    model = brightness_model()
+    before = keras.layers.Dense(CLASSES, name="before")
+    model = keras.Model(model.input, model.output + keras.ops.nan_to_num(before(model.output)))
+    before.set_weights([before.get_weights()[0], np.array([0, 0, 0, np.nan], "float32")])
+    assert np.isfinite(model(pictures[0])).all()
+    with pytest.raises(InputError, match=r"its weights before/bias hold NaN"):
+        check_with_pictures(load_classifier(model), images=pictures[0], labels=pictures[1])
+
+
+def test_nan_from_elsewhere_than_the_weights_is_said(tmp_path, pictures):
+    class Dividing(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, *SHAPE), tf.float32)])
+        def __call__(self, pictures):
+            return pictures[:, 0, 0, :] / 0 * 0
+
+    tf.saved_model.save(Dividing(), tmp_path / "m")
+    with pytest.raises(InputError, match="60 of 60 pictures: its weights are finite, so look at its input"):
+        check_with_pictures(load_classifier(tmp_path / "m"), images=pictures[0], labels=pictures[1])
 
 
 def test_chance_level_is_noted(pictures):
@@ -251,6 +286,11 @@ def hdf5(folder):
     return folder / "m.h5"
 
 
+def empty_archive(folder):
+    zipfile.ZipFile(folder / "m.keras", "w").close()
+    return folder / "m.keras"
+
+
 def unfinished(folder):
     (folder / "checkpoints").mkdir()
     return folder
@@ -267,7 +307,8 @@ UNREADABLE = {
     "cannot read this SavedModel": lambda folder: damaged_saved_model(
         folder, member="variables/variables.data-00000-of-00001"
     ),
-    "Keras cannot read this file": lambda folder: truncate(SOURCES["keras file"](folder)),
+    "damaged, for a .keras file is a zip archive": lambda folder: truncate(SOURCES["keras file"](folder)),
+    "Keras cannot read this file": empty_archive,
     "takes uint8 inputs, with respect to which there is no gradient": lambda folder: save_plain(
         folder / "m", form="signature", dtype=tf.uint8
     ),
@@ -293,6 +334,24 @@ def test_damaged_card_is_refused(tmp_path):
     truncate(save_run(tmp_path) / "model_card.json")
     with pytest.raises(InputError, match="is damaged"):
         load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("card", "unfit"),
+    [
+        ({}, ", ".join(CARD)),
+        (
+            {name: value for name, value in CARD.items() if name not in ("model", "model_options")},
+            r"model, mod",
+        ),
+        (CARD | {"class_names": 5, "data": None}, r"class_names, data\)"),
+    ],
+)
+def test_card_without_what_the_report_takes_from_it_is_refused(tmp_path, card, unfit):
+    save_run(tmp_path, card=card)
+    with pytest.raises(InputError, match=rf"missing or of the wrong type: {unfit}.*; train again, or give"):
+        load_classifier(tmp_path)
+    assert load_classifier(tmp_path / "saved_model").class_names is None
 
 
 def test_integer_images_are_refused():

@@ -48,10 +48,17 @@ def test_unknown_ending(tmp_path):
         load_initial_weights(network(), tmp_path / "w.pth")
 
 
-@pytest.mark.parametrize("name", ["w.keras", "w.weights.h5", "w.npz"])
-def test_damaged_file(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("w.keras", "is damaged: a .keras file is"),
+        ("w.weights.h5", "does not fit"),
+        ("w.npz", "does not fit"),
+    ],
+)
+def test_damaged_file(tmp_path, name, reason):
     (tmp_path / name).write_bytes(b"not weights at all")
-    with pytest.raises(InputError, match=r"--initial-weights: .*does not fit"):
+    with pytest.raises(InputError, match=rf"--initial-weights: .*{reason}"):
         load_initial_weights(network(), tmp_path / name)
 
 
