@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+import tomllib
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -
     repeated = {_flag(field) for field in fields if field.metadata.get("repeat")}
     parser = _make_parser(options_class, command)
     namespace = parser.parse_args(
-        [f"{word}+" if word in repeated else word for word in _existing_config(command, argv)]
+        [f"{word}+" if word in repeated else word for word in _readable_config(command, argv, fields)]
     )
     values = {field.name: namespace[field.name] for field in fields}
     for field in fields:
@@ -70,8 +71,8 @@ def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -
     return options_class(**values)
 
 
-def _existing_config(command: Command, argv: Sequence[str]) -> Sequence[str]:
-    """Refuses a ``--config`` that names no file: jsonargparse would read the name itself as TOML."""
+def _readable_config(command: Command, argv: Sequence[str], fields: Sequence[Any]) -> Sequence[str]:
+    """Refuses a ``--config`` that is no TOML file: jsonargparse would read its name itself as TOML."""
     for word, following in zip(argv, [*argv[1:], ""], strict=False):
         path = (
             following
@@ -80,9 +81,25 @@ def _existing_config(command: Command, argv: Sequence[str]) -> Sequence[str]:
             if word.startswith("--config=")
             else None
         )
-        if path is not None and not Path(path).is_file():
-            fail(command.name, f"--config: there is no file {path!r}; give a TOML file of options")
+        if path is not None:
+            _check_config(command, path, fields)
     return argv
+
+
+def _check_config(command: Command, path: str, fields: Sequence[Any]) -> None:
+    if not Path(path).is_file():
+        fail(command.name, f"--config: there is no file {path!r}; give a TOML file of options")
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        fail(command.name, f"--config: cannot read {path}: {error.strerror}")
+    except ValueError as error:
+        fail(command.name, f"--config: {path} is not TOML ({error})")
+    for field in fields:
+        takes_several = field.metadata.get("repeat") or isinstance(field.default, tuple)
+        if takes_several and not isinstance(content.get(field.name, []), list):
+            value = json.dumps(content[field.name], default=str)
+            fail(command.name, f"--config: {field.name} in {path} takes a list: {field.name} = [{value}]")
 
 
 def _make_parser(options_class: type[Any], command: Command) -> Any:
@@ -136,11 +153,13 @@ def _make_parser(options_class: type[Any], command: Command) -> Any:
 
 def _in_our_words(message: str, types: dict[str, Any]) -> str:
     """Says of a value of the wrong type what the flag takes, in place of how the parser tried to read it."""
-    found = re.search(r'Parser key "(\w+)[^"]*".*(?:Got|Given) value: (.*)$', message)
-    plain = _plain_type(types.get(found[1])) if found else None
-    if found is None or plain not in _WORDS:
+    key = re.search(r'Parser key "(\w+)', message)
+    value = re.search(r"(?:Got|Given) value: ?(.*)$", message)
+    plain = _plain_type(types.get(key[1])) if key else None
+    if key is None or plain not in _WORDS:
         return message.removeprefix("error: ")
-    return f"--{found[1].replace('_', '-')} takes {_WORDS[plain]}. Received: {found[2]!r}"
+    received = f". Received: {value[1]!r}" if value else ""
+    return f"--{key[1].replace('_', '-')} takes {_WORDS[plain]}{received}"
 
 
 def _plain_type(kind: Any) -> Any:

@@ -73,6 +73,7 @@ def test_flags_win_over_the_file(tmp_path):
             ["--output", "out", "--model", "a", "--epsilons", "0.1", "big"],
             "--epsilons takes a number. Received:",
         ),
+        (["--output", "out", "--model", "a", "--epsilons", ""], "--epsilons takes a number. Received: ''"),
         (["--output", "out", "--model", "a", "--nonsense", "1"], "unrecognized arguments: --nonsense"),
         (["--config", "no-such-file.toml"], "there is no file 'no-such-file.toml'"),
     ],
@@ -86,6 +87,30 @@ def test_bad_arguments_are_one_sentence(words, sentence, capsys):
     assert captured.err.count("\n") == 1
     assert captured.err.startswith("bioattack-try: ")
     assert sentence in captured.err
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"modle = 1", "Option 'modle' is not accepted"),
+        (b'limit = "many"', "--limit takes a whole number. Received: 'many'"),
+        (b"model = [5]", "--model takes a text"),
+        (b'model = "a"', 'model in options.toml takes a list: model = ["a"]'),
+        (b"epsilons = 0.1", "epsilons in options.toml takes a list: epsilons = [0.1]"),
+        (b"epsilons = [0.1", "options.toml is not TOML (Unclosed array"),
+        (b"\xff\xfe", "options.toml is not TOML ('utf-8' codec can't decode byte 0xff"),
+    ],
+)
+@pytest.mark.parametrize("words", [["--config", "options.toml"], ["--config=options.toml"]])
+def test_a_bad_file_of_options_is_one_sentence(content, sentence, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("options.toml").write_bytes(content)
+    with pytest.raises(SystemExit) as stop:
+        parse("--output", "out", *words)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert sentence in error
 
 
 def test_help_shows_defaults_and_an_example(capsys):
