@@ -207,7 +207,7 @@ def write_summary(output: Path, frame: dict[str, Any], *, seconds: float) -> dic
     Args:
         output: The evaluation's folder, which holds the long table and the example pictures.
         frame: The part of the summary that was known before.
-        seconds: How long measuring took, in this session.
+        seconds: How long measuring took.
 
     Returns:
         The summary.
