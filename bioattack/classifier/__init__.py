@@ -2,7 +2,7 @@
 
 from bioattack.classifier.checks import check_against_records, check_with_pictures
 from bioattack.classifier.classifier import Classifier, Endpoint
-from bioattack.classifier.loading import display_names, load_classifier
+from bioattack.classifier.loading import display_names, load_classifier, read_card
 
 __all__ = [
     "Classifier",
@@ -11,4 +11,5 @@ __all__ = [
     "check_with_pictures",
     "display_names",
     "load_classifier",
+    "read_card",
 ]

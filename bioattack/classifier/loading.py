@@ -142,7 +142,7 @@ def _read_path(path: Path) -> tuple[Endpoint, dict[str, Any] | None]:
     if (path / "saved_model.pb").exists():
         return _saved_model_endpoint(path), None
     if (path / CARD).exists() and (path / "saved_model" / "saved_model.pb").exists():
-        return _saved_model_endpoint(path / "saved_model"), _read_card(path / CARD)
+        return _saved_model_endpoint(path / "saved_model"), read_card(path / CARD)
     if (path / "saved_model").exists() or (path / "checkpoints").exists():
         raise InputError(
             f"model {path}: this run has not finished ({CARD} or saved_model/ is missing); "
@@ -154,7 +154,12 @@ def _read_path(path: Path) -> tuple[Endpoint, dict[str, Any] | None]:
     )
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def read_card(path: Path) -> dict[str, Any]:
+    """Reads a run's model card.
+
+    Raises:
+        InputError: If it is damaged: no JSON, or without what is taken from it.
+    """
     try:
         card = json.loads(path.read_text())
     except ValueError as error:

@@ -1,13 +1,13 @@
 """The folder of one training run: what may be in it, whose it is, and whether it is done."""
 
 import contextlib
-import json
 import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bioattack.classifier import read_card
 from bioattack.errors import InputError
 from bioattack.files import PARTIAL_MARK, only_writer, remove_partials, replacing
 from bioattack.training.config import TrainPlan, to_toml
@@ -45,7 +45,7 @@ def check_run_folder(plan: TrainPlan) -> None:
 def _compare_settings(run: Path, plan: TrainPlan) -> None:
     try:
         before = tomllib.loads((run / CONFIG).read_text())
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or no text at all
         raise InputError(
             f"{run / CONFIG} cannot be read ({error}); give --overwrite to start again"
         ) from None
@@ -94,8 +94,14 @@ def _clear(run: Path) -> None:
 
 
 def read_finished_card(run: Path) -> dict[str, Any] | None:
-    """Returns the card of a run that is complete, or ``None``: the card is what a run writes last."""
+    """Returns the card of a run that is complete, or ``None``: the card is what a run writes last.
+
+    A damaged card is none: the run goes on from its last checkpoint, which writes the card again.
+    """
     parts = (run / CARD, run / MODEL, run / SAVED_MODEL / "saved_model.pb")
     if not all(part.is_file() for part in parts):
         return None
-    return json.loads((run / CARD).read_text())
+    try:
+        return read_card(run / CARD)
+    except InputError:
+        return None

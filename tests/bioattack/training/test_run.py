@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import tomllib
 
 import keras
@@ -223,6 +224,25 @@ def test_overwrite_replaces_the_run_and_nothing_else(small_records, tmp_path):
     assert (result.status, result.first_epoch) == ("trained", 0)
     assert len(read_history(run)) == 2
     assert (run / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("card", [b'{"model": "small', b"{}", b"\xff\xfe"])
+def test_damaged_card_is_written_again_without_training(finished, tmp_path, card):
+    config, _ = finished
+    moved = shutil.copytree(config.output, tmp_path / "moved")
+    (moved / "model_card.json").write_bytes(card)
+    again = train(dataclasses.replace(config, output=moved))
+    assert again.first_epoch == config.epochs
+    assert (moved / "model_card.json").read_bytes() == (config.output / "model_card.json").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"model = [", b"\xff\xfe"])
+def test_damaged_settings_are_refused(small_records, tmp_path, content):
+    (tmp_path / "config.toml").write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"config\.toml cannot be read \(.*\); give --overwrite to start again"
+    ):
+        train(quiet_config(small_records, tmp_path))
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
