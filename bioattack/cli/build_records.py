@@ -12,6 +12,7 @@ from bioattack.cli.common import (
     DONE,
     Command,
     fail,
+    open_streams,
     parse,
     prepare_tensorflow,
     print_result,
@@ -46,6 +47,7 @@ class VerifyOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
+    open_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     first = words[0] if words else ""
     if first in ("-h", "--help"):
@@ -55,8 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{NAME} {__version__}\n")
         return DONE
     if first == "verify":
-        options = parse(VerifyOptions, VERIFY, words[1:])
-        return run(VERIFY, lambda: _verify(options))
+        return run(VERIFY, lambda: _verify(parse(VerifyOptions, VERIFY, words[1:])))
     if first not in KINDS:
         fail(NAME, f"give a kind first: {', '.join(KINDS)}, or verify. Received: {first!r} ({NAME} --help)")
     source = source_class(first)
@@ -66,8 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         summary=f"Builds records of {kind.summary}.",
         example=f"{NAME} {first} {source.example}",
     )
-    build_options = parse(source.Options, command, words[1:])
-    return run(command, lambda: _build(first, build_options))
+    return run(command, lambda: _build(first, parse(source.Options, command, words[1:])))
 
 
 def _overview() -> str:

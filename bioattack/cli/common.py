@@ -36,6 +36,17 @@ class Command:
     example: str
 
 
+def open_streams() -> None:
+    """Puts the null device in the place of standard streams that the caller has closed.
+
+    Otherwise the next file to be opened would get their number, and what libraries print would land in it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The system gives the lowest free number, which is this stream's: those below are open by now.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
 def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -> Options:
     """Reads a command line into a frozen dataclass.
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bioattack.cli.common import DONE, Command, parse, prepare_tensorflow, print_result, run
+from bioattack.cli.common import DONE, Command, open_streams, parse, prepare_tensorflow, print_result, run
 from bioattack.evaluation.config import EvaluateConfig
 
 COMMAND = Command(
@@ -19,6 +19,7 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
+    open_streams()
     return run(COMMAND, lambda: _work(parse(EvaluateConfig, COMMAND, sys.argv[1:] if argv is None else argv)))
 
 

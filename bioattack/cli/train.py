@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bioattack.cli.common import DONE, Command, parse, prepare_tensorflow, print_result, run
+from bioattack.cli.common import DONE, Command, open_streams, parse, prepare_tensorflow, print_result, run
 from bioattack.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    config = parse(TrainConfig, COMMAND, sys.argv[1:] if argv is None else argv)
-    return run(COMMAND, lambda: _work(config))
+    open_streams()
+    return run(COMMAND, lambda: _work(parse(TrainConfig, COMMAND, sys.argv[1:] if argv is None else argv)))
 
 
 def _work(config: TrainConfig) -> int:

@@ -1,4 +1,7 @@
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +154,23 @@ def test_interrupt_is_130(capsys):
 def test_a_fault_of_ours_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError, match="division"):
         common.run(COMMAND, lambda: 1 // 0)
+
+
+@pytest.mark.parametrize("closed", [[1], [2], [0, 1, 2]])
+def test_closed_streams_do_not_stop_a_command_nor_reach_its_files(closed, tmp_path):
+    """What is printed to a closed stream must not land in the file that was opened next."""
+    code = (
+        "import os, sys; from bioattack.cli import common; common.open_streams(); "
+        f"file = open({str(tmp_path / 'file')!r}, 'w'); "
+        "[os.write(number, b'noise') for number in (1, 2)]; print('more'); print('more', file=sys.stderr); "
+        "file.write('whole')"
+    )
+
+    def close():
+        for number in closed:
+            os.close(number)
+
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, preexec_fn=close, cwd=Path(common.__file__).parents[2]
+    )
+    assert (tmp_path / "file").read_text() == "whole"
