@@ -144,7 +144,7 @@ def _with_types(content: dict[str, Any]) -> dict[str, Any]:
             per_class=tuple(split["per_class"]),
             shards=tuple(Shard(**shard) for shard in split["shards"]),
         )
-        for name, split in content["splits"].items()
+        for name, split in sorted(content["splits"].items(), key=lambda entry: entry[0] != "train")
     }
     ids = content["class_ids"]
     return content | {

@@ -63,7 +63,7 @@ class Synthetic(Source):
     """
 
     Options: ClassVar[type[BuildOptions]] = SyntheticOptions
-    example: ClassVar[str] = "synthetic --output records --num-train 2000 --num-test 500"
+    example: ClassVar[str] = "--output records --num-train 2000 --num-test 500"
     channels = 3
     class_names = tuple(DRAWERS)
     groups = ("country",)

@@ -14,6 +14,7 @@ def test_every_entry_is_a_source(kind):
     assert issubclass(found, Source)
     assert issubclass(found.Options, BuildOptions)
     assert "--output" in found.example
+    assert found.example.startswith("--")  # the command and the kind are put before it
     assert SOURCES[kind].endswith(f":{found.__name__}")
     assert len(KINDS[kind].summary) < 75
 
