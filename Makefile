@@ -38,7 +38,7 @@ clean:
 	rm -rf "$(VENV)" demo
 
 # Written last, so that a set-up that was cut short is done again.
-$(READY): setup.cfg setup.py pyproject.toml scripts/find_python.sh
+$(READY): setup.cfg setup.py scripts/find_python.sh
 	@python=$$(sh scripts/find_python.sh "$(PYTHON)") || exit 2; \
 	echo "Setting up $(VENV) with $$python (once; TensorFlow is a large download)"; \
 	rm -rf "$(VENV)"; \
