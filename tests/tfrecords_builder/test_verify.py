@@ -47,8 +47,8 @@ def test_all_problems_are_named(records):
     (records / "test-00000-of-00002.tfrecord").write_bytes(b"")
     (records / "train-00000-of-00009.tfrecord").write_bytes(b"")
     assert [problem.split()[0] for problem in verify(records)] == [
-        "test-00000-of-00002.tfrecord",
         SHARD,
+        "test-00000-of-00002.tfrecord",
         "train-00000-of-00009.tfrecord",
     ]
 
