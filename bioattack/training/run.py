@@ -164,9 +164,7 @@ def _fit(training: ClassifierTraining, *, records: Records, run: Path) -> int:
 def _test_data(plan: TrainPlan, records: Records) -> tf.data.Dataset | None:
     if "test" not in records.splits or not records.num_examples("test"):
         return None
-    # Keras warns of data that "ran out" where it is not told how many batches there are.
-    num_batches = tf.data.experimental.assert_cardinality(records.steps_per_epoch("test", plan.batch_size))
-    return records.dataset("test", batch_size=plan.batch_size).apply(num_batches)
+    return records.dataset("test", batch_size=plan.batch_size)
 
 
 def _callbacks(
