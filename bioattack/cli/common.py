@@ -247,8 +247,8 @@ def run(command: Command, work: Callable[[], int]) -> int:
 def prepare_tensorflow() -> None:
     """Imports TensorFlow without its start-up notices; call it before anything else imports it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Keeps large buffers instead of asking the system for fresh pages at every step, which costs a tenth of
-    # a training step and half the time of reading large pictures, and needs no more memory.
+    # Keeps large buffers instead of asking the system for fresh pages at every step. In one pair of training
+    # runs that took 46 instead of 51 seconds of processor time, in as much memory.
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "tensorflow" in sys.modules:
