@@ -44,7 +44,7 @@ def cross_entropy(logits: Any, labels: Any) -> Any:
     """The cross-entropy of each image, with a gradient that does not vanish before float32 itself does.
 
     It is ``softplus(L)`` of ``L = logsumexp_{j != y} z_j - z_y``. The usual gradient at the label,
-    ``softmax(z)_y - 1``, is 0 in float32 from ``L < -17`` on; ``-sigmoid(L)``, which is the same number, is right
+    ``softmax(z)_y - 1``, is 0 in float32 from ``L < -17`` on; ``-sigmoid(L)``, the same number, is right
     down to ``L = -87``.
 
     Args:
@@ -82,8 +82,8 @@ def cross_entropy_ascent(logits: Any, labels: Any, targets: Any) -> Any:
         targets: ``(batch,)`` int32, -1 where there is none.
 
     Returns:
-        ``(batch,)`` float32, above 0 where the probability of the label is below one half (targeted: where that
-        of the target is above one half).
+        ``(batch,)`` float32, above 0 where the probability of the label is below one half or, with a target,
+        where that of the target is above one half.
 
     Gradient:
         With respect to the logits: -1 at the label, and 1 in all over the other classes.
