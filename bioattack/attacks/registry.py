@@ -14,6 +14,15 @@ ATTACKS: dict[tuple[str, str], str] = {
     ("pgd", "l2"): "bioattack.attacks.foolbox_bridge:L2ProjectedGradientDescent",
 }
 
+STREAMED_ATTACKS: dict[str, str] = {
+    "fgsm": "bioattack.attacks.gradient_descent:FastGradientMethod",
+    "bim": "bioattack.attacks.gradient_descent:BasicIterativeMethod",
+    "pgd": "bioattack.attacks.gradient_descent:ProjectedGradientDescent",
+    "mifgsm": "bioattack.attacks.gradient_descent:MomentumIterativeMethod",
+    "apgd": "bioattack.attacks.apgd:AutoProjectedGradientDescent",
+    "square": "bioattack.attacks.square:SquareAttack",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class AttackSettings:
@@ -25,6 +34,10 @@ class AttackSettings:
         has_random_start: Whether it starts at a random point of the ball instead of at the image.
         judged: ``"any"``, where an image is fooled as soon as one iterate is, and stays there, or ``"last"``,
             where only the last iterate counts.
+        loss: What is ascended: a name of ``bioattack.attacks.losses``.
+        momentum: Weight of the gradients before, from 0 on; None for none.
+        is_quantised: Whether the search goes over pictures of 8 bits per channel: what is saved then fools.
+        is_targeted: Whether success is to reach a target, and not just to leave the true class.
 
     Raises:
         InputError: If a number is out of range or ``judged`` is none of the two.
@@ -34,6 +47,10 @@ class AttackSettings:
     relative_step: float
     has_random_start: bool
     judged: str
+    loss: str = "ce"
+    momentum: float | None = None
+    is_quantised: bool = False
+    is_targeted: bool = False
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -75,3 +92,24 @@ def build_attack(name: str, *, norm: str, settings: AttackSettings) -> Any:
         raise InputError(f"there is no attack {name} in the norm {norm}; there are {known}")
     module, _, class_name = ATTACKS[name, norm].partition(":")
     return getattr(importlib.import_module(module), class_name)(settings)
+
+
+def find_attack(name: str) -> tuple[str, str | None]:
+    """Splits ``"apgd-dlr"`` into the attack and its loss; the loss is None where none is named.
+
+    Raises:
+        InputError: If there is no such attack.
+
+    >>> find_attack("apgd-dlr")
+    ('apgd', 'dlr')
+    """
+    attack, _, loss = name.partition("-")
+    if attack not in STREAMED_ATTACKS:
+        raise InputError(f"there is no attack {name!r}; there are {', '.join(STREAMED_ATTACKS)}")
+    return attack, loss or None
+
+
+def attack_class(name: str) -> Any:
+    """Loads the class of an attack."""
+    module, _, class_name = STREAMED_ATTACKS[find_attack(name)[0]].partition(":")
+    return getattr(importlib.import_module(module), class_name)

@@ -83,6 +83,8 @@ class Classifier:
         self.source = source
         self.card = card
         self.fingerprint = fingerprint
+        #: What attacks have compiled for this classifier, by their own keys.
+        self.compiled_attacks: dict[Any, Any] = {}
         # Traced once for all batch sizes. Without AutoGraph errors keep their one sentence.
         spec = tf.TensorSpec((None, *endpoint.image_shape), tf.float32)
         self._compiled_logits = tf.function(self._logits, input_signature=[spec], autograph=False)

@@ -1,0 +1,404 @@
+"""The streaming engine: a batch that is kept full, a rule for each image, results in input order."""
+
+import dataclasses
+import hashlib
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bioattack.attacks.attack import AttackedModel, Slots, State, StreamedAttack
+from bioattack.attacks.compiled import CompiledAttack, compile_attack
+from bioattack.attacks.lengths import lengths
+from bioattack.attacks.searches import Attempts, Finding, Outcome, Search, Trial
+from bioattack.attacks.stream import Image, read_stream
+from bioattack.errors import InputError
+
+# Results wait until all before them are there; so many bytes of images may wait, then nothing new comes in.
+_WINDOW_BYTES = 2**28
+
+# A look costs one forward pass, which the images that still stand must make again; it saves the backward
+# pass of those that are over, about as much. So it pays if more than half are over.
+_LOOK_IF_OVER = 0.5
+
+
+@dataclasses.dataclass
+class Statistics:
+    """What a run did.
+
+    Args:
+        num_images: Images that came in.
+        num_passes: Forward and backward passes over the batch.
+        num_looks: Forward passes over the batch that judged only.
+        slot_passes: Sum of the batch's sizes over all passes.
+        idle_slot_passes: Of these, slots without an image while there were images left.
+        idle_slot_passes_dry: Of these, slots without an image after the last one had come in.
+    """
+
+    num_images: int = 0
+    num_passes: int = 0
+    num_looks: int = 0
+    slot_passes: int = 0
+    idle_slot_passes: int = 0
+    idle_slot_passes_dry: int = 0
+
+
+@dataclasses.dataclass
+class Task:
+    """An image on its way through the engine.
+
+    Args:
+        image: The image and what came with it.
+        attempts: ``(restart, target)`` in the order in which they are tried at one epsilon.
+        findings: What was found so far.
+        seconds: Time spent on the trial that is going on.
+        is_judged: Whether its present iterate has been looked at already.
+    """
+
+    image: Image
+    attempts: list[tuple[int, int]]
+    findings: list[Finding] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+    is_judged: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageResult:
+    """What came of one image.
+
+    Args:
+        image: The image and what came with it, its clean logits included.
+        outcomes: One for each epsilon; none where the image was wrong before it was attacked.
+    """
+
+    image: Image
+    outcomes: tuple[Outcome, ...]
+
+
+class Engine:
+    """Attacks a stream of images with a batch that is kept full.
+
+    Images that the model gets wrong as they are leave at once. The others take a slot each; an image that is
+    done gives its slot to the next. The step is one compiled graph that is never traced again, not at the
+    end of the stream either, where the batch shrinks. Results do not depend on who shared the batch, but for
+    the last bits of the libraries' arithmetic.
+
+    Args:
+        model: The model.
+        attack: The attack.
+        search: What is tried on each image.
+        attempts: Restarts and targets.
+        batch_size: Number of slots.
+        seed: With each image's name, the source of all that is random.
+    """
+
+    def __init__(
+        self,
+        model: AttackedModel,
+        attack: StreamedAttack,
+        *,
+        search: Search,
+        attempts: Attempts,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self.model = model
+        self.attack = attack
+        self.search = search
+        self.attempts = attempts
+        self.batch_size = batch_size
+        self.seed = seed
+        self.statistics = Statistics()
+        self.num_batches_read = 0
+        self.waiting: deque[Task] = deque()
+        self.tasks: list[Task | None] = []
+        self.finished: dict[int, Task] = {}
+        self.next_index = 0
+        self.slots: Slots | None = None
+        self.state: State | None = None
+        self.num_judged = np.zeros(attack.num_steps + 1, np.int64)
+        self.num_over = np.zeros(attack.num_steps + 1, np.int64)
+        self.steps = np.zeros(0, np.int64)
+        self.starting: dict[int, Trial] = {}
+        self.is_dry = False
+        self.compiled: CompiledAttack | None = None
+
+    def run(self, stream: Iterable[Mapping[str, Any]]) -> Iterator[list[ImageResult]]:
+        """Attacks all images of a stream, from its beginning or from where a restored engine had got to.
+
+        Args:
+            stream: Batches as dictionaries: ``image`` (float32, ``(n, height, width, channels)``, [0, 1]),
+                ``label`` (integers) and ``image_id`` (texts); ``clean_logits`` if known already;
+                ``fallen_at`` where smaller epsilons only are wanted; anything else is passed through.
+
+        Yields:
+            After each pass the results, in input order, that have become complete; often none. Between two
+            of these the engine may be saved (``bioattack.attacks.snapshot``).
+
+        Raises:
+            InputError: If the stream is empty or holds what cannot be attacked, or the model gives NaN.
+        """
+        images = read_stream(stream, self.model, first_batch=self.num_batches_read)
+        while True:
+            self._fill(images)
+            if not any(self.tasks):
+                break
+            if self.attack.has_cheap_look and self._expected_over() > _LOOK_IF_OVER:
+                self._pass(is_look=True)
+                self._fill(images)
+                if not any(self.tasks):
+                    break
+            self._pass(is_look=False)
+            yield self._complete()
+        yield self._complete(is_last=True)
+
+    def _complete(self, *, is_last: bool = False) -> list[ImageResult]:
+        """Takes out finished images that no unfinished one stands before, and looks at them again as saved.
+
+        Always ``batch_size`` at a time: which images share a call must depend on their order alone.
+        """
+        results: list[ImageResult] = []
+        while True:
+            ready = range(self.next_index, self.next_index + self.batch_size)
+            tasks = [self.finished[index] for index in ready if index in self.finished]
+            if not tasks or (len(tasks) < self.batch_size and not is_last):
+                return results
+            self.next_index += len(tasks)
+            for task in tasks:
+                del self.finished[task.image.index]
+            chunk = [ImageResult(task.image, tuple(self._outcomes(task))) for task in tasks]
+            look_again(chunk, self.model, self.batch_size)
+            results += chunk
+
+    def _outcomes(self, task: Task) -> list[Outcome]:
+        if not task.image.is_correct:
+            return []
+        return self.search.outcomes(task.findings, task.attempts, task.image.fallen_at)
+
+    # --- images in ---
+
+    def _fill(self, images: Iterator[list[Image]]) -> None:
+        """Starts the next trials, of the images in the slots and of new ones in the free slots."""
+        wanted = range(self.batch_size) if self.slots is None else range(len(self.tasks))
+        for place in wanted:
+            if place < len(self.tasks) and self.tasks[place] is not None:
+                continue
+            task = self._next_task(images)
+            if task is None:
+                break
+            if place == len(self.tasks):
+                self.tasks.append(None)
+            self.tasks[place] = task
+            self.starting[place] = self.required_trial(place)
+        self._start_trials()
+        self._shrink()
+
+    def _next_task(self, images: Iterator[list[Image]]) -> Task | None:
+        while not self.waiting:
+            if self.is_dry or self._is_window_full():
+                return None
+            batch = next(images, None)
+            if batch is None:
+                self.is_dry = True
+                return None
+            self.num_batches_read += 1
+            self._take_in(batch)
+        return self.waiting.popleft()
+
+    def _take_in(self, batch: Sequence[Image]) -> None:
+        for image in batch:
+            image.index = self.statistics.num_images
+            self.statistics.num_images += 1
+            task = Task(image, self.attempts.list(image.clean_logits, image.label))
+            if image.is_correct and self._next_trial(task) is not None:
+                self.waiting.append(task)
+            else:
+                self.finished[image.index] = task
+
+    def _is_window_full(self) -> bool:
+        num_waiting = self.statistics.num_images - self.next_index
+        num_bytes = next((task.image.pixels.nbytes for task in self.tasks if task is not None), 1)
+        return num_waiting >= max(
+            8 * self.batch_size, _WINDOW_BYTES // (num_bytes * (1 + self.search.num_outcomes))
+        )
+
+    def _next_trial(self, task: Task) -> Trial | None:
+        return self.search.next_trial(task.findings, task.attempts, task.image.fallen_at)
+
+    def required_trial(self, place: int) -> Trial:
+        """Names the trial that is going on, or about to begin, in a slot that holds an image."""
+        trial = self._next_trial(self._task_at(place))
+        if trial is None:
+            raise ValueError(f"the image in slot {place} is done")
+        return trial
+
+    def _start_trials(self) -> None:
+        if not self.starting:
+            return
+        places = sorted(self.starting)
+        tasks = [self.tasks[place] for place in places]
+        trials = [self.starting[place] for place in places]
+        self.starting = {}
+        slots = self._make_slots([task.image for task in tasks if task is not None], trials)
+        if self.compiled is None:
+            self.compiled = compile_attack(self.model, self.attack, slots)
+        state = self.compiled.start(slots)
+        if self.slots is None or self.state is None:
+            self.slots, self.state = slots, state
+            self.steps = np.zeros(len(places), np.int64)
+        else:
+            where = tf.constant(places, tf.int32)
+            self.slots, self.state = self.compiled.put(self.slots, self.state, slots, state, where)
+            self.steps[places] = 0
+
+    def _make_slots(self, images: Sequence[Image], trials: Sequence[Trial]) -> Slots:
+        keys = [self._key(image, trial) for image, trial in zip(images, trials, strict=True)]
+        return Slots(
+            originals=tf.constant(np.stack([image.pixels for image in images])),
+            labels=tf.constant([image.label for image in images], tf.int32),
+            targets=tf.constant([trial.target for trial in trials], tf.int32),
+            epsilons=tf.constant([trial.epsilon for trial in trials], tf.float32),
+            keys=tf.constant(np.stack(keys), tf.int32),
+        )
+
+    def _key(self, image: Image, trial: Trial) -> np.ndarray:
+        """Two numbers that depend on the seed, the image and the attempt alone; not on epsilon.
+
+        So an image has the same start, scaled, at every epsilon, in one run and in separate ones.
+        """
+        words = f"{self.seed}/{self.attack.norm}/{trial.restart}/{trial.target}/{image.image_id}"
+        return np.frombuffer(hashlib.sha256(words.encode()).digest()[:8], np.int32)
+
+    def _shrink(self) -> None:
+        """Leaves out the free slots once no image is left and half of them are free."""
+        places = [place for place, task in enumerate(self.tasks) if task is not None]
+        if not (self.is_dry and not self.waiting and places and 2 * len(places) <= len(self.tasks)):
+            return
+        if self.compiled is None or self.slots is None or self.state is None:
+            raise ValueError("nothing has been started")
+        self.slots, self.state = self.compiled.take(self.slots, self.state, tf.constant(places, tf.int32))
+        self.tasks = [self.tasks[place] for place in places]
+        self.steps = self.steps[places]
+
+    # --- passes ---
+
+    def _expected_over(self) -> float:
+        """The share of images that will turn out to be over, going by all those that made as many steps."""
+        steps = self.steps[[place for place, task in enumerate(self.tasks) if task is not None]]
+        expected = self.num_over / np.maximum(1, self.num_judged)
+        expected[self.attack.num_steps] = 1.0
+        return float(np.mean(expected[steps]))
+
+    def _pass(self, *, is_look: bool) -> None:
+        if self.compiled is None or self.slots is None or self.state is None:
+            raise ValueError("nothing has been started")
+        start = time.perf_counter()
+        act = self.compiled.look if is_look else self.compiled.advance
+        self.state, report = act(self.slots, self.state)
+        is_over, is_fooled, is_broken, num_steps = report.numpy()
+        places = [place for place, task in enumerate(self.tasks) if task is not None]
+        self._count(places, is_over, is_look=is_look)
+        seconds = (time.perf_counter() - start) / len(places)
+        for place in places:
+            task = self._task_at(place)
+            task.seconds += seconds
+            task.is_judged = is_look
+            if is_broken[place]:
+                raise InputError(
+                    f"model {self.model.name} gives NaN or infinite logits on the way from image "
+                    f"{task.image.image_id} (step {self.steps[place]}); look for a root, a logarithm or a "
+                    "division at zero in it"
+                )
+        self.steps = num_steps.astype(np.int64)
+        self._take_out([place for place in places if is_over[place]], is_fooled)
+
+    def _count(self, places: Sequence[int], is_over: np.ndarray, *, is_look: bool) -> None:
+        judged = [place for place in places if not self._task_at(place).is_judged]
+        np.add.at(self.num_judged, self.steps[judged], 1)
+        np.add.at(self.num_over, self.steps[judged], is_over[judged] > 0)
+        statistics, num_idle = self.statistics, len(self.tasks) - len(places)
+        statistics.num_looks += is_look
+        statistics.num_passes += not is_look
+        statistics.slot_passes += len(self.tasks)
+        if self.is_dry and not self.waiting:
+            statistics.idle_slot_passes_dry += num_idle
+        else:
+            statistics.idle_slot_passes += num_idle
+
+    def _task_at(self, place: int) -> Task:
+        task = self.tasks[place]
+        if task is None:
+            raise ValueError(f"slot {place} is free")
+        return task
+
+    def _take_out(self, places: Sequence[int], is_fooled: np.ndarray) -> None:
+        """Notes what was found in the slots that are over, and what is to be done there next."""
+        if not places or self.state is None:
+            return
+        where = tf.constant(places, tf.int32)
+        images, logits, has_zero_gradient = (
+            tf.gather(self.state[name], where).numpy()
+            for name in ("adversarial_images", "logits", "has_zero_gradient")
+        )
+        for row, place in enumerate(places):
+            task = self._task_at(place)
+            trial = self.required_trial(place)
+            task.findings.append(
+                Finding(
+                    trial,
+                    is_fooled=bool(is_fooled[place]),
+                    length=lengths(images[row] - task.image.pixels)[self.attack.norm],
+                    margin=_margin(logits[row], task.image.label, self.attempts.target),
+                    num_steps=int(self.steps[place]),
+                    has_zero_gradient=bool(has_zero_gradient[row]),
+                    seconds=task.seconds,
+                    logits=logits[row],
+                    adversarial_image=images[row],
+                )
+            )
+            task.seconds, task.is_judged = 0.0, False
+            self._forget_images(task)
+            if (following := self._next_trial(task)) is not None:
+                self.starting[place] = following
+            else:
+                self.finished[task.image.index] = task
+                self.tasks[place] = None
+
+    def _forget_images(self, task: Task) -> None:
+        outcomes = self.search.outcomes(task.findings, task.attempts, task.image.fallen_at)
+        kept = {id(outcome.finding) for outcome in outcomes}
+        for finding in task.findings:
+            if id(finding) not in kept:
+                finding.adversarial_image = None
+
+
+def look_again(results: Sequence[ImageResult], model: AttackedModel, batch_size: int) -> None:
+    """Notes with each finding what the model makes of its image once that is saved with 8 bits."""
+    findings = list(
+        {
+            id(outcome.finding): outcome.finding
+            for result in results
+            for outcome in result.outcomes
+            if outcome.finding is not None
+        }.values()
+    )
+    for start in range(0, len(findings), batch_size):
+        some = findings[start : start + batch_size]
+        images = np.stack([finding.required_image() for finding in some])
+        for finding, logits in zip(some, model.logits(rounded_to_8_bits(images)).numpy(), strict=True):
+            finding.logits_8bit = logits
+
+
+def rounded_to_8_bits(images: np.ndarray) -> np.ndarray:
+    """Gives the images as a PNG file holds them: every value ``k / 255``, float32."""
+    return np.round(images * 255).astype(np.float32) / np.float32(255)
+
+
+def _margin(logits: np.ndarray, label: int, target: int | None) -> float:
+    """How far an image is from success: true class over best other, or best other over target."""
+    if target is not None:
+        return float(np.delete(logits, target).max() - logits[target])
+    return float(logits[label] - np.delete(logits, label).max())

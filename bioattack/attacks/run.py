@@ -1,0 +1,180 @@
+"""An attack from beginning to end: from a name to an engine, and from arrays to arrays."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bioattack.attacks.attack import AttackedModel
+from bioattack.attacks.engine import Engine, ImageResult, Statistics
+from bioattack.attacks.registry import attack_class, find_attack
+from bioattack.attacks.request import AttackRequest
+from bioattack.attacks.searches import Attempts, EpsilonLadder, LeastEpsilon, Search
+from bioattack.classifier import Classifier
+from bioattack.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackedImages:
+    """What came of an attack on arrays; first axis the epsilons, second the images.
+
+    Args:
+        epsilons: ``(epsilons,)``.
+        adversarial_images: ``(epsilons, images, height, width, channels)``, float32, [0, 1]; the image itself
+            where it was wrong before.
+        logits: ``(epsilons, images, classes)`` of these.
+        logits_8bit: The same of these images rounded to 8 bits per channel.
+        is_fooled: ``(epsilons, images)``: right before and wrong after (or at its target).
+        num_steps: ``(epsilons, images)``.
+        has_zero_gradient: ``(epsilons, images)``: the attack had no gradient to start with.
+        clean_logits: ``(images, classes)``.
+        is_correct: ``(images,)``: right before.
+        epsilon_low: ``(images,)``: where the least epsilon was searched, the largest one withstood; else NaN.
+        epsilon_high: ``(images,)``: the least one that fooled, infinite where none did; else NaN.
+        statistics: What the engine did.
+    """
+
+    epsilons: np.ndarray
+    adversarial_images: np.ndarray
+    logits: np.ndarray
+    logits_8bit: np.ndarray
+    is_fooled: np.ndarray
+    num_steps: np.ndarray
+    has_zero_gradient: np.ndarray
+    clean_logits: np.ndarray
+    is_correct: np.ndarray
+    epsilon_low: np.ndarray
+    epsilon_high: np.ndarray
+    statistics: Statistics
+
+    def adversarial_accuracy(self) -> np.ndarray:
+        """Gives ``1 - (M + A) / N`` for each epsilon: M wrong before, A attacked with success, N in all."""
+        return np.asarray(np.mean(self.is_correct & ~self.is_fooled, axis=1))
+
+
+def make_engine(
+    classifier: Classifier, request: AttackRequest, *, num_classes: int, batch_size: int, seed: int
+) -> Engine:
+    """Makes the engine that does what is asked.
+
+    Args:
+        classifier: The classifier.
+        request: What is asked.
+        num_classes: Number of its logits.
+        batch_size: Number of slots.
+        seed: With each image's name, the source of all that is random.
+
+    Raises:
+        InputError: If the attack does not go with the norm, the settings or the number of classes.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
+    if request.target is not None and request.target >= num_classes:
+        raise InputError(
+            f"target must be a class from 0 to {num_classes - 1}. Received: target={request.target}"
+        )
+    _, loss = find_attack(request.attack)
+    overrides = request.overrides() | ({} if loss is None else {"loss": loss})
+    attack = attack_class(request.attack).make(
+        norm=request.norm, num_classes=num_classes, overrides=overrides
+    )
+    num_targets = attack.num_targets if request.target is None else 0
+    return Engine(
+        AttackedModel(classifier, num_draws=request.num_draws),
+        attack,
+        search=_search(request),
+        attempts=Attempts(request.num_restarts, num_targets, request.target),
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def attack_images(
+    classifier: Classifier,
+    images: Any,
+    labels: Any,
+    request: AttackRequest,
+    *,
+    image_ids: Sequence[str] | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> AttackedImages:
+    """Attacks images that are in memory.
+
+    Args:
+        classifier: The classifier.
+        images: ``(images, height, width, channels)``, float32, [0, 1].
+        labels: ``(images,)``, integer true classes.
+        request: What is asked.
+        image_ids: A name for each image, from which what is random is drawn; their places by default.
+        batch_size: Number of slots.
+        seed: The other source of what is random.
+
+    Raises:
+        InputError: If something cannot be attacked; the sentence says what.
+
+    >>> import tensorflow as tf
+    >>> from bioattack.classifier import load_classifier
+    >>> classifier = load_classifier(lambda images: tf.reduce_mean(images, (1, 2)), name="brightest channel")
+    >>> images = np.full((1, 4, 4, 3), (0.5, 0.45, 0.4), "float32")
+    >>> request = AttackRequest("bim", epsilons=(0.01, 0.1))
+    >>> attacked = attack_images(classifier, images, np.array([0]), request)
+    >>> attacked.is_fooled[:, 0]
+    array([False,  True])
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    names = list(image_ids) if image_ids is not None else [str(place) for place in range(len(images))]
+    if not len(labels) == len(names) == len(images):
+        raise InputError(
+            "images, labels and image_ids must be equally many. "
+            f"Received: {len(images)}, {len(labels)} and {len(names)}"
+        )
+
+    def stream() -> Iterator[Mapping[str, Any]]:
+        for start in range(0, len(images), batch_size):
+            some = slice(start, start + batch_size)
+            yield {"image": images[some], "label": labels[some], "image_id": names[some]}
+
+    num_classes = classifier.num_classes or int(classifier.logits(images[:1]).shape[1])
+    engine = make_engine(classifier, request, num_classes=num_classes, batch_size=batch_size, seed=seed)
+    results = [result for complete in engine.run(stream()) for result in complete]
+    return _gather(results, engine.search, engine.statistics)
+
+
+def _search(request: AttackRequest) -> Search:
+    if request.least_epsilon_width is None:
+        return EpsilonLadder(request.epsilons, is_independent=request.is_independent)
+    return LeastEpsilon(max(request.epsilons), request.least_epsilon_width)
+
+
+def _gather(results: Sequence[ImageResult], search: Search, statistics: Statistics) -> AttackedImages:
+    def each(value: Any, of_unattacked: Any) -> np.ndarray:
+        """One value for each outcome, first axis the epsilons."""
+        rows = [
+            [value(result, outcome) for outcome in result.outcomes]
+            or [of_unattacked(result)] * search.num_outcomes
+            for result in results
+        ]
+        return np.stack([np.stack(column) for column in zip(*rows, strict=True)])
+
+    def of_finding(name: str, otherwise: Any) -> np.ndarray:
+        return each(
+            lambda result, outcome: getattr(outcome.finding, name) if outcome.finding else otherwise(result),
+            otherwise,
+        )
+
+    return AttackedImages(
+        epsilons=np.asarray(search.reported_epsilons),
+        adversarial_images=of_finding("adversarial_image", lambda result: result.image.pixels),
+        logits=of_finding("logits", lambda result: result.image.clean_logits),
+        logits_8bit=of_finding("logits_8bit", lambda result: result.image.clean_logits),
+        is_fooled=each(lambda _, outcome: outcome.is_fooled, lambda _: False),
+        num_steps=each(lambda _, outcome: outcome.num_steps, lambda _: 0),
+        has_zero_gradient=of_finding("has_zero_gradient", lambda _: False),
+        clean_logits=np.stack([result.image.clean_logits for result in results]),
+        is_correct=np.array([result.image.is_correct for result in results]),
+        epsilon_low=each(lambda _, outcome: outcome.epsilon_low, lambda _: np.nan)[0],
+        epsilon_high=each(lambda _, outcome: outcome.epsilon_high, lambda _: np.nan)[0],
+        statistics=statistics,
+    )

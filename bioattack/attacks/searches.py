@@ -1,0 +1,326 @@
+"""What is tried next on one image: many epsilons in one run, restarts, targets, the least epsilon.
+
+A search holds no state. It reads what has been found on an image so far and names the next trial, so that an
+image can be taken up again from its findings alone.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from bioattack.errors import InputError
+
+UNTARGETED = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One run of an attack on one image.
+
+    Args:
+        epsilon: Radius of the ball.
+        restart: Number of the random start.
+        target: Class to reach, or ``UNTARGETED``.
+    """
+
+    epsilon: float
+    restart: int = 0
+    target: int = UNTARGETED
+
+
+@dataclasses.dataclass
+class Finding:
+    """What came of a trial.
+
+    Args:
+        trial: The trial.
+        is_fooled: Whether it succeeded.
+        length: Length of the perturbation in the attack's norm.
+        margin: Logit of the true class less the largest other one; the lower, the closer to success.
+        num_steps: Moves that it took.
+        has_zero_gradient: Whether the attack had no gradient to start with.
+        seconds: Its share of the time of the passes it took part in.
+        logits: ``(classes,)`` of the adversarial image.
+        adversarial_image: ``(height, width, channels)``, or None once no result can need it.
+        logits_8bit: ``(classes,)`` of that image rounded to 8 bits per channel; None until it is looked at.
+    """
+
+    trial: Trial
+    is_fooled: bool
+    length: float
+    margin: float
+    num_steps: int
+    has_zero_gradient: bool
+    seconds: float
+    logits: np.ndarray
+    adversarial_image: np.ndarray | None
+    logits_8bit: np.ndarray | None = None
+
+    def required_image(self) -> np.ndarray:
+        """Gives the adversarial image, which a finding that stands in a result always has."""
+        if self.adversarial_image is None:
+            raise ValueError("this finding's image was let go")
+        return self.adversarial_image
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The result of one image at one epsilon.
+
+    Args:
+        epsilon: Radius of the ball.
+        is_fooled: Whether the attack succeeded within it.
+        finding: The adversarial image and what is known of it; None where nothing was tried, as at 0.
+        num_steps: Moves over all the trials at this epsilon.
+        seconds: The same for time.
+        epsilon_low: Largest epsilon tried that the image withstood, where the least one was searched.
+        epsilon_high: Least epsilon at which it fell; infinite where it never did.
+    """
+
+    epsilon: float
+    is_fooled: bool
+    finding: Finding | None
+    num_steps: int
+    seconds: float
+    epsilon_low: float = math.nan
+    epsilon_high: float = math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempts:
+    """How often an attack is tried at one epsilon before the image counts as standing.
+
+    Args:
+        num_restarts: Random starts for each target.
+        num_targets: With 0 the attack is untargeted; otherwise it aims at this many wrong classes, the most
+            likely ones on the clean image first.
+        target: One class to aim at, for every image; success is then to reach it.
+
+    Raises:
+        InputError: If a number is out of range.
+    """
+
+    num_restarts: int = 1
+    num_targets: int = 0
+    target: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if self.num_restarts < 1:
+            raise InputError(f"num_restarts must be at least 1. Received: num_restarts={self.num_restarts}")
+        if self.num_targets < 0:
+            raise InputError(f"num_targets must be at least 0. Received: num_targets={self.num_targets}")
+
+    def list(self, clean_logits: np.ndarray, label: int) -> list[tuple[int, int]]:
+        """Lists ``(restart, target)`` in the order in which they are tried."""
+        targets = [UNTARGETED]
+        if self.target is not None:
+            targets = [self.target]
+        elif self.num_targets:
+            # A stable order, so that equal logits give the same targets every time.
+            ranked = [int(place) for place in np.argsort(-clean_logits, kind="stable") if place != label]
+            targets = ranked[: self.num_targets]
+        return [(restart, target) for restart in range(self.num_restarts) for target in targets]
+
+
+class Search(Protocol):
+    """What the engine asks of a search."""
+
+    @property
+    def reported_epsilons(self) -> tuple[float, ...]:
+        """The largest epsilon of each outcome."""
+
+    @property
+    def num_outcomes(self) -> int:
+        """The most outcomes, and so adversarial images, that an image can have."""
+
+    def next_trial(
+        self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
+    ) -> Trial | None:
+        """Names the next trial, or None when the image is done."""
+
+    def outcomes(
+        self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
+    ) -> list[Outcome]:
+        """Reads the results off the findings of an image that is done."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EpsilonLadder:
+    """Goes through rising epsilons; an image that fell at one counts as fallen at the larger ones.
+
+    That is the running union of separate runs, which is what robustness at an epsilon means: the adversarial
+    image of a smaller ball lies in the larger one too.
+
+    Args:
+        epsilons: Rising, without repeats, at least 0; 0 is the clean image itself.
+        is_independent: Whether every epsilon is run even so.
+
+    Raises:
+        InputError: If the epsilons do not rise, or one is negative or not finite.
+    """
+
+    epsilons: tuple[float, ...]
+    is_independent: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the order."""
+        epsilons = list(self.epsilons)
+        is_rising = all(low < high for low, high in itertools.pairwise(epsilons))
+        if not epsilons or not is_rising or not all(0 <= epsilon < math.inf for epsilon in epsilons):
+            words = " ".join(f"{epsilon:g}" for epsilon in epsilons) or "none"
+            raise InputError(
+                f"epsilons must be finite, at least 0, rising and without repeats. Received: {words}"
+            )
+
+    @property
+    def reported_epsilons(self) -> tuple[float, ...]:
+        """The epsilons."""
+        return self.epsilons
+
+    @property
+    def num_outcomes(self) -> int:
+        """One for each epsilon."""
+        return len(self.epsilons)
+
+    def next_trial(
+        self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
+    ) -> Trial | None:
+        """Names the next restart or target at the same epsilon, or the first one at the next."""
+        for epsilon in self.epsilons:
+            if epsilon == 0 or epsilon >= fallen_at:
+                continue
+            tried = [finding for finding in findings if finding.trial.epsilon == epsilon]
+            if any(finding.is_fooled for finding in tried):
+                if self.is_independent:
+                    continue
+                return None
+            if len(tried) < len(attempts):
+                restart, target = attempts[len(tried)]
+                return Trial(epsilon, restart, target)
+        return None
+
+    def outcomes(
+        self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
+    ) -> list[Outcome]:
+        """Gives one outcome for each epsilon below ``fallen_at``."""
+        del attempts
+        outcomes: list[Outcome] = []
+        fooling: Finding | None = None
+        for epsilon in self.epsilons:
+            if epsilon >= fallen_at:
+                break
+            tried = [finding for finding in findings if finding.trial.epsilon == epsilon]
+            best = _best(tried)
+            if not self.is_independent and fooling is not None:
+                best = fooling
+            outcomes.append(
+                Outcome(
+                    epsilon,
+                    is_fooled=best is not None and best.is_fooled,
+                    finding=best,
+                    num_steps=sum(finding.num_steps for finding in tried),
+                    seconds=sum(finding.seconds for finding in tried),
+                )
+            )
+            fooling = best if best is not None and best.is_fooled else None
+        return outcomes
+
+
+@dataclasses.dataclass(frozen=True)
+class LeastEpsilon:
+    """Brackets the least epsilon at which an image falls, then halves the bracket.
+
+    Every result is certified by two trials: the adversarial image that was found is ``epsilon_high`` away,
+    and the attack failed with ``epsilon_low``. An attack that stops at the first fooling iterate closes in
+    fast, for that iterate is usually much nearer than the ball is wide.
+
+    Args:
+        largest: Where an image withstands this epsilon the result is censored: ``epsilon_high`` is infinite.
+        width: The search ends when ``epsilon_high - epsilon_low`` is at most this.
+
+    Raises:
+        InputError: If not 0 < width < largest.
+    """
+
+    largest: float
+    width: float = 1e-4
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if not 0 < self.width < self.largest < math.inf:
+            raise InputError(
+                "the least epsilon is searched with 0 < width < largest. "
+                f"Received: width={self.width:g}, largest={self.largest:g}"
+            )
+
+    @property
+    def reported_epsilons(self) -> tuple[float, ...]:
+        """The largest one."""
+        return (self.largest,)
+
+    @property
+    def num_outcomes(self) -> int:
+        """One."""
+        return 1
+
+    def next_trial(
+        self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
+    ) -> Trial | None:
+        """Names the next restart or target at the same epsilon, or the first one halfway."""
+        low, high = self._bracket(findings, len(attempts), fallen_at)
+        if low >= self.largest or high - low <= self.width:
+            return None
+        epsilon = self.largest if math.isinf(high) else (low + high) / 2
+        num_tried = sum(finding.trial.epsilon == epsilon for finding in findings)
+        restart, target = attempts[num_tried]
+        return Trial(epsilon, restart, target)
+
+    def outcomes(
+        self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
+    ) -> list[Outcome]:
+        """Gives the one outcome: at ``epsilon_high``, or at ``largest`` where nothing fools."""
+        fooling = [finding for finding in findings if finding.is_fooled]
+        low, high = self._bracket(findings, len(attempts), fallen_at)
+        # Of the images that fool, the nearest; where none does, the one that came closest to it.
+        best = min(fooling, key=lambda finding: finding.length) if fooling else _best(findings)
+        return [
+            Outcome(
+                high if fooling else self.largest,
+                is_fooled=bool(fooling),
+                finding=best,
+                num_steps=sum(finding.num_steps for finding in findings),
+                seconds=sum(finding.seconds for finding in findings),
+                epsilon_low=low,
+                epsilon_high=high,
+            )
+        ]
+
+    def _bracket(
+        self, findings: Sequence[Finding], num_attempts: int, fallen_at: float
+    ) -> tuple[float, float]:
+        """The largest epsilon withstood in all attempts and the least length that fooled."""
+        high = fallen_at
+        failed: dict[float, int] = {}
+        for finding in findings:
+            epsilon = finding.trial.epsilon
+            if finding.is_fooled:
+                high = min(high, epsilon, finding.length)
+            else:
+                failed[epsilon] = failed.get(epsilon, 0) + 1
+        # An attack that failed with a larger epsilon than one with which it succeeded tells nothing.
+        withstood = [
+            epsilon for epsilon, number in failed.items() if number >= num_attempts and epsilon < high
+        ]
+        return max([0.0, *withstood]), high
+
+
+def _best(findings: Sequence[Finding]) -> Finding | None:
+    """The finding that fools, or else the one with the lowest margin."""
+    if not findings:
+        return None
+    return min(findings, key=lambda finding: (not finding.is_fooled, finding.margin))

@@ -1,0 +1,134 @@
+"""Images as they come in: checked, and with what the model makes of them before they are attacked."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from bioattack.attacks.attack import AttackedModel
+from bioattack.errors import InputError
+
+_TAKEN = ("image", "label", "image_id", "clean_logits", "fallen_at")
+
+
+@dataclasses.dataclass
+class Image:
+    """One image of a stream.
+
+    Args:
+        image_id: Its name; what is random about an attack on it is drawn from this.
+        label: True class.
+        pixels: ``(height, width, channels)``, float32, [0, 1].
+        clean_logits: ``(classes,)``.
+        fallen_at: Epsilon at which it is known to fall already; infinite by default.
+        extra: What else came with it.
+        index: Its place in the stream.
+    """
+
+    image_id: str
+    label: int
+    pixels: np.ndarray
+    clean_logits: np.ndarray
+    fallen_at: float = math.inf
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    index: int = -1
+
+    @property
+    def is_correct(self) -> bool:
+        """Whether the model is right about it before it is attacked."""
+        return int(self.clean_logits.argmax()) == self.label
+
+
+def read_stream(
+    stream: Iterable[Mapping[str, Any]], model: AttackedModel, *, first_batch: int = 0
+) -> Iterator[list[Image]]:
+    """Reads, checks and classifies batch after batch.
+
+    Args:
+        stream: As ``Engine.run`` takes it.
+        model: The model.
+        first_batch: Number of batches to leave out, having been read before.
+
+    Raises:
+        InputError: If there are no images at all, or some cannot be attacked.
+    """
+    is_empty = True
+    for number, batch in enumerate(stream):
+        is_empty = False
+        if number < first_batch:
+            continue
+        images = np.asarray(batch["image"])
+        labels, image_ids = np.asarray(batch["label"]), _texts(batch["image_id"])
+        _check_images(images, image_ids)
+        logits = np.asarray(
+            batch["clean_logits"] if "clean_logits" in batch else model.logits(images).numpy(), np.float32
+        )
+        _check_labels(labels, logits, images=images, image_ids=image_ids, model=model)
+        fallen_at = np.asarray(batch.get("fallen_at", np.full(len(labels), math.inf)), np.float64)
+        extra = {name: values for name, values in batch.items() if name not in _TAKEN}
+        yield [
+            Image(
+                image_ids[row],
+                int(labels[row]),
+                images[row],
+                logits[row],
+                float(fallen_at[row]),
+                {name: values[row] for name, values in extra.items()},
+            )
+            for row in range(len(labels))
+        ]
+    if is_empty:
+        raise InputError("there are no images to attack: the stream is empty")
+
+
+def _texts(values: Any) -> list[str]:
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in np.asarray(values)]
+
+
+def _check_images(images: np.ndarray, image_ids: list[str]) -> None:
+    if images.dtype != np.float32:
+        hint = "; divide by 255" if np.issubdtype(images.dtype, np.integer) else "; convert them"
+        raise InputError(f"images must be float32 in [0, 1]. Received: {images.dtype}{hint}")
+    if images.ndim != 4 or len(images) != len(image_ids):
+        raise InputError(
+            "images must be (batch, height, width, channels), with one image_id each. "
+            f"Received: shape {images.shape} and {len(image_ids)} names"
+        )
+    low, high = float(images.min(initial=math.inf)), float(images.max(initial=-math.inf))
+    if math.isnan(low) or math.isnan(high):
+        place = int(np.flatnonzero(np.isnan(images).any((1, 2, 3)))[0])
+        raise InputError(f"image {image_ids[place]} holds NaN")
+    if len(images) and (low < 0 or high > 1):
+        cause = (
+            "divide by 255"
+            if high > 2 and low >= 0
+            else "they look standardised: do that inside the model, and attack the pictures in [0, 1]"
+            if low < 0
+            else "clip them"
+        )
+        raise InputError(f"images must lie in [0, 1]; these span [{low:g}, {high:g}]: {cause}")
+
+
+def _check_labels(
+    labels: np.ndarray, logits: np.ndarray, *, images: np.ndarray, image_ids: list[str], model: AttackedModel
+) -> None:
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (len(images),):
+        raise InputError(
+            f"labels must be one class index for each image. Received: {labels.dtype} {labels.shape}"
+        )
+    num_classes = logits.shape[1]
+    is_outside = (labels < 0) | (labels >= num_classes)
+    if is_outside.any():
+        place = int(np.flatnonzero(is_outside)[0])
+        raise InputError(
+            f"image {image_ids[place]} has label {labels[place]}, but model {model.name} tells {num_classes} "
+            f"classes apart (0 to {num_classes - 1})"
+        )
+    is_broken = ~np.isfinite(logits).all(1)
+    if is_broken.any():
+        raise InputError(
+            f"model {model.name} gives NaN or infinite logits for image "
+            f"{image_ids[int(np.flatnonzero(is_broken)[0])]}"
+        )
