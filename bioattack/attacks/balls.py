@@ -42,7 +42,7 @@ class Ball(abc.ABC):
         """The direction of steepest ascent, of length 1 in the norm.
 
         Args:
-            gradients: ``(batch, ...)`` float32, of any magnitude. A NaN counts as 0.
+            gradients: ``(batch, ...)`` float32, of any magnitude. NaN counts as 0.
             images: ``(batch, ...)`` float32, where the gradients were taken. Only ``l1`` looks at them.
 
         Returns:
@@ -153,7 +153,7 @@ class L2(Ball):
 
         Foolbox divides by at least 1e-12, so that smaller gradients make shorter steps; here they do not.
         """
-        gradients = _without_nan(gradients)
+        gradients = tf.clip_by_value(_without_nan(gradients), -tf.float32.max, tf.float32.max)
         # Divided by the largest value first: the squares of 1e-25 are 0 in float32, those of 1e25 infinite.
         largest = tf.reduce_max(tf.abs(gradients), axis=_value_axes(gradients), keepdims=True)
         gradients = tf.math.divide_no_nan(gradients, largest)
@@ -309,9 +309,7 @@ def _flat(values: Any) -> Any:
 
 
 def _without_nan(gradients: Any) -> Any:
-    """The gradients with 0 for NaN, and the largest finite number for infinity."""
-    largest = tf.float32.max
-    return tf.where(tf.math.is_nan(gradients), 0.0, tf.clip_by_value(gradients, -largest, largest))
+    return tf.where(tf.math.is_nan(gradients), 0.0, gradients)
 
 
 def _root_of_size(images: Any) -> Any:
@@ -402,9 +400,18 @@ def _round_within(images: Any, originals: Any, budget: Any, *, power: Callable[[
     falls_short = _total(wanted * near) + tf.cumsum(gains, axis=-1, exclusive=True) < _total(
         tf.square(wanted)
     )
-    is_moved = has_room & ((fractions >= 0.5) | falls_short)
-    is_moved = tf.gather(is_moved, tf.argsort(order, stable=True), batch_dims=1)
+    is_moved = _unordered(has_room & ((fractions >= 0.5) | falls_short), order)
     return _at_index(tf.where(tf.reshape(is_moved, tf.shape(images)), outer, inner))
+
+
+def _unordered(values: Any, order: Any) -> Any:
+    """Puts each row's values back to where ``order`` took them from; a second sort would cost twice that."""
+    shape = tf.shape(order)
+    places = order + shape[1] * tf.range(shape[0])[:, tf.newaxis]
+    scattered = tf.scatter_nd(
+        tf.reshape(places, [-1, 1]), tf.cast(tf.reshape(values, [-1]), tf.int32), [tf.size(order)]
+    )
+    return tf.cast(tf.reshape(scattered, shape), tf.bool)
 
 
 def _total(values: Any) -> Any:
