@@ -1,0 +1,1 @@
+"""The checks of the masking audit; ``registry`` lists them, one line each."""
