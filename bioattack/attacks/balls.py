@@ -134,7 +134,8 @@ class Linf(Ball):
         The ball holds the whole steps of 1/255 that fit in epsilon, where 8/255 in float32 counts as eight.
         """
         epsilon = tf.cast(_per_image(epsilon, originals), tf.float64)
-        num_steps = tf.cast(tf.floor(255.0 * (epsilon * (1 + 1e-6) + 1e-7)), tf.int32)
+        num_steps = tf.minimum(tf.floor(255.0 * (epsilon * (1 + 1e-6) + 1e-7)), 255.0)
+        num_steps = tf.cast(num_steps, tf.int32)
         middle = _nearest_index(originals)
         return _at_index(tf.clip_by_value(_nearest_index(images), middle - num_steps, middle + num_steps))
 
