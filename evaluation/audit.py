@@ -1,9 +1,7 @@
 """The masking audit: is a model's measured robustness real, or does its gradient lie?"""
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -11,12 +9,9 @@ from tqdm import tqdm
 from bioattack.classifier import Classifier
 from bioattack.errors import InputError
 from bioattack.evaluation.audit_checks.evidence import Evidence, Sample
-from bioattack.evaluation.audit_checks.finding import FAILS, HOLDS, MARGIN, SIGNIFICANCE, UNDECIDED, Finding
+from bioattack.evaluation.audit_checks.finding import Finding
 from bioattack.evaluation.audit_checks.registry import CHECKS, Check
-from bioattack.files import replacing
-
-AUDIT = "audit.json"
-FORMAT_VERSION = 1
+from bioattack.evaluation.audit_checks.verdicts import FAILS, HOLDS, UNDECIDED
 
 
 def audit(
@@ -69,60 +64,6 @@ def audit(
         "seconds": round(time.perf_counter() - start, 1),
         "checks": sorted(made, key=lambda entry: order.index(entry["verdict"])),
     }
-
-
-def audit_models(
-    classifiers: Sequence[Classifier],
-    sample: Sample,
-    *,
-    output: Path,
-    identity: Mapping[str, Any],
-    batch_size: int = 32,
-    seed: int = 0,
-    quiet: bool = True,
-) -> dict[str, Any]:
-    """Audits models one after the other and keeps each result as soon as it is there.
-
-    Args:
-        classifiers: The models; each is shown what was made for the others.
-        sample: The pictures.
-        output: Folder of the evaluation; ``audit.json`` is written there. Models in one that was begun with
-            the same identity are not audited again.
-        identity: What decides the result beside the code.
-        batch_size: Pictures per call.
-        seed: Of everything random.
-        quiet: No progress on standard error.
-
-    Returns:
-        What ``audit.json`` holds.
-    """
-    path = output / AUDIT
-    content = read_audit(output)
-    if content is None or content["identity"] != json.loads(json.dumps(identity)):
-        content = {
-            "format_version": FORMAT_VERSION,
-            "identity": dict(identity),
-            "significance": SIGNIFICANCE,
-            "margin": MARGIN,
-            "models": [],
-        }
-    done = {model["model"] for model in content["models"]}
-    for classifier in classifiers:
-        if classifier.name in done:
-            continue
-        others = [other for other in classifiers if other is not classifier]
-        content["models"].append(
-            audit(classifier, sample, batch_size=batch_size, seed=seed, surrogates=others, quiet=quiet)
-        )
-        with replacing(path) as partial:
-            partial.write_text(json.dumps(content, indent=2) + "\n")
-    return content
-
-
-def read_audit(output: Path) -> dict[str, Any] | None:
-    """Reads ``audit.json`` of an evaluation's folder; None where there is none."""
-    path = Path(output) / AUDIT
-    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def failed_checks(content: Mapping[str, Any] | None) -> list[str]:

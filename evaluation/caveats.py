@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from bioattack.evaluation.findings import SPACE, percent, points, rows_at
+from bioattack.evaluation.findings import SPACE, number_word, percent, points, rows_at
 
 
 def caveats(summary: dict[str, Any]) -> list[str]:
     """Returns the caveats that apply to this evaluation, a sentence or two each."""
     return [
+        *_failed_audits(summary),
         *_no_better_than_guessing(summary),
         *_barely_dented(summary),
         *_random_layers(summary),
@@ -21,6 +22,16 @@ def caveats(summary: dict[str, Any]) -> list[str]:
 def has_random_layers(model: dict[str, Any]) -> bool:
     """Tells whether a model's card says that it answers the same picture differently from call to call."""
     return bool((model["card"] or {}).get("has_random_layers"))
+
+
+def _failed_audits(summary: dict[str, Any]) -> list[str]:
+    return [
+        f"Of the audit's checks {number_word(model['num_failed'])} "
+        f"{'does' if model['num_failed'] == 1 else 'do'} not hold for {model['model']}: its accuracies under "
+        "attack may be those of an attack that fails, and not of a model that withstands."
+        for model in (summary.get("audit") or {"models": []})["models"]
+        if model["num_failed"]
+    ]
 
 
 def _no_better_than_guessing(summary: dict[str, Any]) -> list[str]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from bioattack.errors import InputError
-from bioattack.evaluation.results import EXAMPLES, MODELS, RESULTS, SUMMARY, TABLES
+from bioattack.evaluation.results import AUDIT, EXAMPLES, MODELS, RESULTS, SUMMARY, TABLES
 from bioattack.files import PARTIAL_MARK, only_writer, replacing
 
 FIGURES, REPORT = "figures", "report.html"
 UNFINISHED, IDENTITY = "unfinished", "identity.json"
 
 # The summary last: as long as it is there, the folder is known to be an evaluation.
-_ENTRIES = (UNFINISHED, REPORT, FIGURES, EXAMPLES, TABLES, MODELS, RESULTS, SUMMARY)
+_ENTRIES = (UNFINISHED, REPORT, AUDIT, FIGURES, EXAMPLES, TABLES, MODELS, RESULTS, SUMMARY)
 
 # Where things lie says nothing about what they are: models and records are known by their fingerprints.
 _NOT_COMPARED = ("model", "data")

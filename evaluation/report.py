@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bioattack.evaluation import figure_style as style
+from bioattack.evaluation.audit_words import audit_content
 from bioattack.evaluation.caveats import caveats, has_random_layers
 from bioattack.evaluation.figures import (
     chosen_examples,
@@ -96,11 +97,12 @@ def report_content(output: Path) -> dict[str, Any]:
         "training": _training(summary, output),
         "tables": _tables(summary),
         "comparisons": _comparisons(summary, output, point),
+        "audits": audit_content(summary),
         "caveats": caveats(summary),
         "facts": _facts(summary),
         "versions": summary["versions"],
         "git_commit": summary["git_commit"],
-        "command": command_line(summary["settings"]),
+        "command": command_line(summary["settings"], has_audit="audit" in summary),
         "series": list(zip(style.SERIES, style.SERIES_DARK, strict=True)),
     }
 
@@ -110,12 +112,13 @@ def point_words(point: Point | None) -> str:
     return f"{norm_name(point.norm)}, ε = {epsilon_words(point.epsilon, norm=point.norm)}" if point else ""
 
 
-def command_line(settings: dict[str, Any]) -> str:
+def command_line(settings: dict[str, Any], *, has_audit: bool = False) -> str:
     """Returns the command that measures the same again, one option a line.
 
     Args:
         settings: ``settings`` of ``summary.json``; what is None, empty or only about how a run behaves is
             left out.
+        has_audit: Whether the gradients were audited.
     """
     words = []
     for name, value in settings.items():
@@ -130,7 +133,8 @@ def command_line(settings: dict[str, Any]) -> str:
             words += [_option(flag, model) for model in value]
         elif not isinstance(value, bool) and value not in (None, [], ""):
             words.append(_option(flag, value))
-    return " \\\n  ".join(["bioattack-evaluate", *words, "--output again"])
+    audit = ["--audit"] if has_audit else []
+    return " \\\n  ".join(["bioattack-evaluate", *words, *audit, "--output again"])
 
 
 def _option(flag: str, value: Any) -> str:

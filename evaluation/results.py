@@ -8,6 +8,7 @@ Everything that is shown is computed from these files and nothing else::
       tables/*.csv            clean.csv, adversarial.csv, per_class.csv: the lists of summary.json as tables
       examples/index.json     which pictures were saved, and what the models made of them
       examples/*.png
+      audit.json              with --audit: whether each model's gradient can be believed
       models/NAME/            model_card.json and history.csv, copied from a run folder (absent otherwise)
       figures/*.png           drawn by bioattack.evaluation.figures
       report.html             written by bioattack.evaluation.report
@@ -48,6 +49,10 @@ of its batch's time and the only column that differs between two runs of the sam
       "per_class": [{"model", "attack", "norm", "epsilon", "label", "class_name",
                      "num_images", "num_correct", "accuracy", "low", "high"}],   (attack "none" is clean)
       "notes": ["one sentence each: what a reader must know to trust the figures"],
+      "audit": what audit.json holds; absent without an audit:
+               {"format_version": 1, "identity": {...}, "significance": 0.01, "margin": 0.02,
+                "models": [{"model", "num_images", "num_failed", "seconds",
+                            "checks": [{"key", "title", "verdict", "sentence", "num_images", "figures"}]}]},
       "versions": {"bioattack": "...", "python": "...", "tensorflow": "...", "keras": "...", ...},
       "git_commit": "..." or null,
       "device": "CPU" or "GPU",
@@ -81,6 +86,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 RESULTS, SUMMARY, EXAMPLES, TABLES, MODELS = "results.csv.gz", "summary.json", "examples", "tables", "models"
+AUDIT = "audit.json"
 
 COLUMNS = (
     "image_id",

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import binom
 
-HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "not applicable"
-
 # A healthy model fails by chance once in a hundred checks at most, and not by less than two points.
 SIGNIFICANCE, MARGIN = 0.01, 0.02
 
@@ -21,7 +19,7 @@ class Finding:
     """The outcome of a check.
 
     Args:
-        verdict: ``HOLDS``, ``FAILS`` or ``UNDECIDED``.
+        verdict: A word of ``verdicts``.
         sentence: What it means and what to do.
         num_images: On how many pictures it rests.
         figures: What was measured, by name; numbers, texts or lists of these.

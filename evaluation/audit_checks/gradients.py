@@ -9,16 +9,8 @@ import tensorflow as tf
 
 from bioattack.errors import InputError
 from bioattack.evaluation.audit_checks.evidence import LADDER, AttackRun, Evidence
-from bioattack.evaluation.audit_checks.finding import (
-    FAILS,
-    FEWEST_PICTURES,
-    HOLDS,
-    MARGIN,
-    UNDECIDED,
-    Finding,
-    is_more_than,
-    share,
-)
+from bioattack.evaluation.audit_checks.finding import FEWEST_PICTURES, MARGIN, Finding, is_more_than, share
+from bioattack.evaluation.audit_checks.verdicts import FAILS, HOLDS, UNDECIDED
 
 _NUM_PROBED, _NUM_DIRECTIONS = 32, 4
 

@@ -6,16 +6,8 @@ import numpy as np
 from scipy.stats import fisher_exact
 
 from bioattack.evaluation.audit_checks.evidence import Evidence
-from bioattack.evaluation.audit_checks.finding import (
-    FAILS,
-    HOLDS,
-    MARGIN,
-    SIGNIFICANCE,
-    UNDECIDED,
-    Finding,
-    is_more_than,
-    share,
-)
+from bioattack.evaluation.audit_checks.finding import MARGIN, SIGNIFICANCE, Finding, is_more_than, share
+from bioattack.evaluation.audit_checks.verdicts import FAILS, HOLDS, UNDECIDED
 
 # Differences of the last bits, by which one machine may differ from itself, relative to the largest logit.
 _REPEAT_TOLERANCE, _COMPANION_TOLERANCE = 1e-4, 1e-3

@@ -4,9 +4,10 @@ import numpy as np
 
 from bioattack.classifier import Classifier
 from bioattack.evaluation.audit_checks.evidence import AttackRun, Evidence
-from bioattack.evaluation.audit_checks.finding import UNDECIDED, Finding
+from bioattack.evaluation.audit_checks.finding import Finding
 from bioattack.evaluation.audit_checks.strength import judge_strength
 from bioattack.evaluation.audit_checks.surrogate import learn_surrogate
+from bioattack.evaluation.audit_checks.verdicts import UNDECIDED
 
 _NUM_QUERIES = 500
 _BLACK_BOX = "square"

@@ -7,16 +7,14 @@ from scipy.stats import binom
 
 from bioattack.evaluation.audit_checks.evidence import LADDER, AttackRun, Evidence
 from bioattack.evaluation.audit_checks.finding import (
-    FAILS,
     FEWEST_PICTURES,
-    HOLDS,
     SIGNIFICANCE,
-    UNDECIDED,
     Finding,
     PairedGap,
     paired_gap,
     share,
 )
+from bioattack.evaluation.audit_checks.verdicts import FAILS, HOLDS, UNDECIDED
 
 _STEP_COUNTS = (5, 20, 60)
 _NUM_RESTARTS = 4
