@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bioattack.attacks.registry import NORMS, PROTOCOLS, AttackSettings
+from bioattack.attacks.registry import NORMS, PROTOCOLS
+from bioattack.attacks.request import AttackRequest, FoolboxRequest
 from bioattack.errors import InputError
 
 ATTACK = "pgd"
@@ -17,8 +18,8 @@ _LEAST_BATCH, _LARGEST_BATCH = 4, 64
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfig:
-    """Everything that decides an evaluation.
+class MeasureConfig:
+    """Which models are measured on which pictures, and where the results go.
 
     Args:
         model: A run folder, a .keras file or a SavedModel folder; give it several times to compare models on
@@ -27,19 +28,12 @@ class EvaluateConfig:
         output: Folder to write; the same command goes on where a killed one stopped.
         split: Which part of the records.
         limit: Use this many pictures only, always the same ones.
-        protocol: "paper": 20 steps of epsilon / 3 without random start, an image counts as fooled at any
-            iterate; "foolbox": Foolbox's own defaults, random start, judged at the last iterate.
-        norms: In which norms to attack.
-        epsilons: Linf budgets, fractions of the pixel range in [0, 1] (8/255 is 0.0314).
-        epsilons_l2: L2 budgets, norms over the whole picture; by default the Linf budgets times
-            sqrt(height * width * channels), which is the same root mean square per pixel, in two digits.
-        steps: Gradient steps; the protocol's unless given.
         batch_size: Pictures per batch; by default as many, from 4 to 64, as have the pixels of 64 pictures
             of 64 x 64.
         seed: Random starts are drawn from it and each picture's name.
         outputs: What the models give; of "probabilities" the logarithm is taken.
         input_range: Lowest and highest pixel value that the models themselves expect.
-        overwrite: Delete an evaluation that is already in the output folder.
+        overwrite: Delete what this command has left in the output folder before.
         dry_run: Load and check everything, say what would be done, and do nothing.
         quiet: No progress on standard error.
         json: Print the result as one JSON object.
@@ -50,11 +44,6 @@ class EvaluateConfig:
     output: Path
     split: str = "test"
     limit: int | None = None
-    protocol: str = dataclasses.field(default="paper", metadata={"choices": tuple(PROTOCOLS)})
-    norms: tuple[str, ...] = dataclasses.field(default=NORMS, metadata={"choices": NORMS})
-    epsilons: tuple[float, ...] = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
-    epsilons_l2: tuple[float, ...] = ()
-    steps: int | None = None
     batch_size: int | None = None
     seed: int = 0
     outputs: str = dataclasses.field(default="logits", metadata={"choices": ("logits", "probabilities")})
@@ -70,10 +59,7 @@ class EvaluateConfig:
         Raises:
             InputError: If one is.
         """
-        for name in ("limit", "steps", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"--{name.replace('_', '-')} must be at least 1. Received: {value}")
+        self._check_at_least_1("limit", "batch_size")
         if not 0 <= self.seed < 2**31:
             raise InputError(f"--seed must be in 0 to 2147483647. Received: {self.seed}")
         if len(self.input_range) != 2 or not -math.inf < self.input_range[0] < self.input_range[1] < math.inf:
@@ -81,36 +67,102 @@ class EvaluateConfig:
             raise InputError(
                 f"--input-range takes two numbers, the lower first, such as 0 255. Received: {received}"
             )
+
+    def _check_at_least_1(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be at least 1. Received: {value}")
+
+    def shared_settings(self) -> dict[str, Any]:
+        """Returns what of these decides the results, as it stands in ``summary.json``."""
+        return {
+            "model": [str(path) for path in self.model],
+            "data": str(self.data),
+            "split": self.split,
+            "limit": self.limit,
+            "seed": self.seed,
+            "outputs": self.outputs,
+            "input_range": list(self.input_range),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig(MeasureConfig):
+    """Everything that decides an evaluation.
+
+    Args:
+        protocol: "paper": 20 steps of epsilon / 3 without random start, an image counts as fooled at any
+            iterate; "foolbox": Foolbox's own defaults, random start, judged at the last iterate.
+        norms: In which norms to attack.
+        epsilons: Linf budgets, fractions of the pixel range in [0, 1] (8/255 is 0.0314).
+        epsilons_l2: L2 budgets, norms over the whole picture; by default the Linf budgets times
+            sqrt(height * width * channels), which is the same root mean square per pixel, in two digits.
+        steps: Gradient steps; the protocol's unless given.
+        independent: Attack at every epsilon, also the pictures that fell at a smaller one.
+    """
+
+    protocol: str = dataclasses.field(default="paper", metadata={"choices": tuple(PROTOCOLS)})
+    norms: tuple[str, ...] = dataclasses.field(default=NORMS, metadata={"choices": NORMS})
+    epsilons: tuple[float, ...] = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
+    epsilons_l2: tuple[float, ...] = ()
+    steps: int | None = None
+    independent: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses numbers out of range before anything is loaded.
+
+        Raises:
+            InputError: If one is.
+        """
+        super().__post_init__()
+        self._check_at_least_1("steps")
         for epsilon in self.epsilons:
-            _check_epsilon(
+            check_epsilon(
                 epsilon,
                 flag="--epsilons",
                 largest=1.0,
                 hint="an epsilon is a fraction of the pixel range, and 8/255 is 0.0314",
             )
         for epsilon in self.epsilons_l2:
-            _check_epsilon(epsilon, flag="--epsilons-l2", largest=math.inf, hint="")
+            check_epsilon(epsilon, flag="--epsilons-l2", largest=math.inf, hint="")
 
 
 @dataclasses.dataclass(frozen=True)
 class PlannedAttack:
-    """One attack in one norm at rising epsilons.
+    """An attack, or a list of attacks of which each meets only the survivors, in one norm.
 
     Args:
-        name: Name in the registry of attacks.
-        norm: ``"linf"`` or ``"l2"``.
-        epsilons: Rising, without repeats.
-        settings: How it is run and judged.
+        name: What the table calls it.
+        norm: Norm of the ball.
+        stages: The attacks, strongest first; all with the same norm and epsilons.
     """
 
     name: str
     norm: str
-    epsilons: tuple[float, ...]
-    settings: AttackSettings
+    stages: tuple[AttackRequest | FoolboxRequest, ...]
+
+    @property
+    def epsilons(self) -> tuple[float, ...]:
+        """Rising, without repeats."""
+        return self.stages[0].epsilons
+
+    @property
+    def reported_epsilons(self) -> tuple[float, ...]:
+        """One for each set of rows: the largest alone where the least epsilon is searched."""
+        first = self.stages[0]
+        is_search = isinstance(first, AttackRequest) and first.least_epsilon_width is not None
+        return self.epsilons[-1:] if is_search else self.epsilons
+
+    @property
+    def judged(self) -> str:
+        """``"any"`` or ``"last"`` iterate, or ``"returned"`` for what an attack of Foolbox gave back."""
+        first = self.stages[0]
+        return (first.judged or "any") if isinstance(first, AttackRequest) else "returned"
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluatePlan:
+class MeasurePlan:
     """A configuration whose every open choice has been made.
 
     Args:
@@ -118,33 +170,17 @@ class EvaluatePlan:
         attacks: What is run on every model.
         batch_size: Pictures per batch.
         notes: What was understood in another way than it was written.
+        settings: The settings as they stand in ``summary.json``; equal settings give equal results.
     """
 
-    config: EvaluateConfig
+    config: MeasureConfig
     attacks: tuple[PlannedAttack, ...]
     batch_size: int
     notes: tuple[str, ...]
-
-    def settings(self) -> dict[str, Any]:
-        """Returns the settings as they stand in ``summary.json``; equal settings give equal results."""
-        config = self.config
-        return {
-            "model": [str(path) for path in config.model],
-            "data": str(config.data),
-            "split": config.split,
-            "limit": config.limit,
-            "protocol": config.protocol,
-            "norms": [attack.norm for attack in self.attacks],
-            "epsilons": {attack.norm: list(attack.epsilons) for attack in self.attacks},
-            "steps": {attack.norm: attack.settings.num_steps for attack in self.attacks},
-            "batch_size": self.batch_size,
-            "seed": config.seed,
-            "outputs": config.outputs,
-            "input_range": list(config.input_range),
-        }
+    settings: dict[str, Any]
 
 
-def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> EvaluatePlan:
+def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> MeasurePlan:
     """Makes the choices that the pictures' size and the protocol decide.
 
     Args:
@@ -156,7 +192,7 @@ def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> Evaluate
     """
     largest = math.sqrt(math.prod(image_shape))
     for epsilon in config.epsilons_l2:
-        _check_epsilon(
+        check_epsilon(
             epsilon,
             flag="--epsilons-l2",
             largest=largest,
@@ -166,24 +202,61 @@ def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> Evaluate
         "linf": config.epsilons,
         "l2": config.epsilons_l2 or tuple(_two_digits(epsilon * largest) for epsilon in config.epsilons),
     }
-    attacks = []
+    requests = []
     for norm in dict.fromkeys(config.norms):
         settings = PROTOCOLS[config.protocol][norm]
-        if config.steps is not None:
-            settings = dataclasses.replace(settings, num_steps=config.steps)
-        attacks.append(PlannedAttack(ATTACK, norm, tuple(sorted(set(wanted[norm]))), settings))
+        requests.append(
+            AttackRequest(
+                ATTACK,
+                norm,
+                tuple(sorted(set(wanted[norm]))),
+                is_independent=config.independent,
+                num_steps=config.steps or settings.num_steps,
+                relative_step=settings.relative_step,
+                has_random_start=settings.has_random_start,
+                judged=settings.judged,
+            )
+        )
     given = {"--epsilons": config.epsilons, "--epsilons-l2": config.epsilons_l2}
-    notes = tuple(
+    batch_size = config.batch_size or default_batch_size(image_shape)
+    settings_made = config.shared_settings() | {
+        "protocol": config.protocol,
+        "norms": [request.norm for request in requests],
+        "epsilons": {request.norm: list(request.epsilons) for request in requests},
+        "steps": {request.norm: request.num_steps for request in requests},
+        "independent": config.independent,
+        "batch_size": batch_size,
+    }
+    return MeasurePlan(
+        config,
+        tuple(PlannedAttack(ATTACK, request.norm, (request,)) for request in requests),
+        batch_size,
+        order_notes(given),
+        settings_made,
+    )
+
+
+def order_notes(given: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+    """Says of each list of epsilons that was not in rising order that it is now."""
+    return tuple(
         f"{flag} were put in rising order, without repeats: {' '.join(map(str, sorted(set(values))))}."
         for flag, values in given.items()
         if list(values) != sorted(set(values))
     )
+
+
+def default_batch_size(image_shape: Sequence[int]) -> int:
+    """Chooses, from 4 to 64, as many pictures as have the pixels of 64 pictures of 64 x 64."""
     batch = 2 ** round(math.log2(_BATCH_PIXELS / (image_shape[0] * image_shape[1])))
-    batch_size = config.batch_size or max(_LEAST_BATCH, min(_LARGEST_BATCH, batch))
-    return EvaluatePlan(config, tuple(attacks), batch_size, notes)
+    return max(_LEAST_BATCH, min(_LARGEST_BATCH, batch))
 
 
-def _check_epsilon(epsilon: float, *, flag: str, largest: float, hint: str) -> None:
+def check_epsilon(epsilon: float, *, flag: str, largest: float, hint: str) -> None:
+    """Refuses an epsilon below 0 or above the largest that makes sense.
+
+    Raises:
+        InputError: If it is.
+    """
     if not 0 <= epsilon <= largest or math.isinf(epsilon):
         bound = f"in [0, {largest:.4g}]" if math.isfinite(largest) else "a number of at least 0"
         raise InputError(f"{flag} must be {bound}{': ' if hint else ''}{hint}. Received: {epsilon:g}")

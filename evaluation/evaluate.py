@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from bioattack.attacks.request import AttackRequest
 from bioattack.classifier import (
     Classifier,
     check_against_records,
@@ -22,8 +23,8 @@ from bioattack.classifier import (
 )
 from bioattack.errors import InputError
 from bioattack.evaluation import output_folder
-from bioattack.evaluation.config import EvaluateConfig, EvaluatePlan, PlannedAttack, make_plan
-from bioattack.evaluation.examples import list_examples
+from bioattack.evaluation.config import EvaluateConfig, MeasureConfig, MeasurePlan, PlannedAttack, make_plan
+from bioattack.evaluation.examples import ExampleWriter, choose_examples, list_examples
 from bioattack.evaluation.figures import write_figures
 from bioattack.evaluation.report import write_report
 from bioattack.evaluation.results import (
@@ -72,21 +73,21 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     plan = make_plan(config, image_shape=records.image_shape)
     pictures = make_pictures(records, plan)
     classifiers = load_classifiers(config, records)
-    frame = _frame(plan, pictures, records, classifiers)
+    frame = make_frame(plan, pictures, records, classifiers)
     identity = output_folder.identity_of(frame)
     if not config.overwrite:
         output_folder.compare_output(config.output, identity)
         if output_folder.is_complete(config.output):
             return read_summary(config.output) | {"was_complete": True}
     with explain_read_errors(records):
-        _try(classifiers, pictures, plan)
+        try_models(classifiers, pictures, plan)
     if config.dry_run:
         return frame | {"was_complete": False}
     start = time.perf_counter()
     with output_folder.held_output(config.output, identity, overwrite=config.overwrite) as unfinished:
         measurement = RobustnessMeasurement(classifiers, pictures, plan=plan, folder=unfinished)
         with explain_read_errors(records):
-            measurement.run(examples=config.output / EXAMPLES)
+            measurement.run(_example_writers(config.output / EXAMPLES, plan))
         measurement.write_table(config.output / RESULTS)
         summary = write_summary(config.output, frame, seconds=time.perf_counter() - start)
         write_figures(config.output)
@@ -94,7 +95,17 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     return summary | {"was_complete": False}
 
 
-def make_pictures(records: Records, plan: EvaluatePlan) -> Pictures:
+def _example_writers(
+    folder: Path, plan: MeasurePlan
+) -> Callable[[Classifier, pd.DataFrame], list[ExampleWriter]]:
+    def writers(classifier: Classifier, clean: pd.DataFrame) -> list[ExampleWriter]:
+        chosen = choose_examples(clean)
+        return [ExampleWriter(folder, model=classifier.name, image_ids=chosen, attacks=plan.attacks)]
+
+    return writers
+
+
+def make_pictures(records: Records, plan: MeasurePlan) -> Pictures:
     """Gives the pictures of a split in their stored order, which is that of a hash: a fixed random sample."""
     config = plan.config
 
@@ -112,7 +123,7 @@ def make_pictures(records: Records, plan: EvaluatePlan) -> Pictures:
     return Pictures(batches, num_images, -(-num_images // plan.batch_size), tuple(records.groups))
 
 
-def load_classifiers(config: EvaluateConfig, records: Records) -> list[Classifier]:
+def load_classifiers(config: MeasureConfig, records: Records) -> list[Classifier]:
     """Loads the models and holds each against the records."""
     classifiers = []
     for path, name in zip(config.model, display_names(config.model), strict=True):
@@ -133,7 +144,8 @@ def load_classifiers(config: EvaluateConfig, records: Records) -> list[Classifie
     return classifiers
 
 
-def _try(classifiers: Sequence[Classifier], pictures: Pictures, plan: EvaluatePlan) -> None:
+def try_models(classifiers: Sequence[Classifier], pictures: Pictures, plan: MeasurePlan) -> None:
+    """Refuses models on which an attack would measure something else, and prints the notes on the others."""
     tried: list[Batch] = []
     for batch in pictures.batches():
         tried.append(batch)
@@ -147,28 +159,18 @@ def _try(classifiers: Sequence[Classifier], pictures: Pictures, plan: EvaluatePl
         sys.stderr.write("".join(f"note: {note}\n" for note in notes))
 
 
-def _frame(
-    plan: EvaluatePlan, pictures: Pictures, records: Records, classifiers: Sequence[Classifier]
+def make_frame(
+    plan: MeasurePlan, pictures: Pictures, records: Records, classifiers: Sequence[Classifier]
 ) -> dict[str, Any]:
     """Makes the part of the summary that is known before anything is measured."""
     return {
         "format_version": FORMAT_VERSION,
-        "settings": plan.settings(),
+        "settings": plan.settings,
         "protocol": {
-            "name": plan.config.protocol,
-            "judged": plan.attacks[0].settings.judged,
-            "judged_words": JUDGED_WORDS[plan.attacks[0].settings.judged],
-            "attacks": [
-                {
-                    "norm": attack.norm,
-                    "attack": attack.name,
-                    "foolbox_class": _foolbox_class(attack),
-                    "steps": attack.settings.num_steps,
-                    "relative_step": attack.settings.relative_step,
-                    "has_random_start": attack.settings.has_random_start,
-                }
-                for attack in plan.attacks
-            ],
+            "name": plan.settings.get("protocol", "attack"),
+            "judged": plan.attacks[0].judged,
+            "judged_words": JUDGED_WORDS[plan.attacks[0].judged],
+            "attacks": [_describe_attack(attack) for attack in plan.attacks],
         },
         "data": {
             "path": str(plan.config.data),
@@ -184,9 +186,18 @@ def _frame(
     }
 
 
-def _foolbox_class(attack: PlannedAttack) -> str:
-    kind = "ProjectedGradientDescent" if attack.settings.has_random_start else "BasicIterative"
-    return f"{attack.norm.capitalize()}{kind}Attack"
+def _describe_attack(attack: PlannedAttack) -> dict[str, Any]:
+    first = attack.stages[0]
+    described: dict[str, Any] = {"norm": attack.norm, "attack": attack.name}
+    if isinstance(first, AttackRequest):
+        kind = "ProjectedGradientDescent" if first.has_random_start else "BasicIterative"
+        described |= {
+            "foolbox_class": f"{attack.norm.capitalize()}{kind}Attack",
+            "steps": first.num_steps,
+            "relative_step": first.relative_step,
+            "has_random_start": first.has_random_start,
+        }
+    return described
 
 
 def _describe(classifier: Classifier) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from bioattack.evaluation.config import PlannedAttack
 from bioattack.evaluation.results import epsilon_words
 from bioattack.files import replacing
 
@@ -33,19 +34,33 @@ def original_name(place: int) -> str:
     return f"{place:02d}-original.png"
 
 
-def adversarial_name(place: int, *, model: str, norm: str, epsilon: float) -> str:
+def adversarial_name(place: int, *, model: str, attack: str, norm: str, epsilon: float) -> str:
     """Names the file of an adversarial image.
 
-    >>> adversarial_name(3, model="my model", norm="linf", epsilon=0.01)
-    '03-my-model-linf-0.01.png'
+    >>> adversarial_name(3, model="my model", attack="pgd", norm="linf", epsilon=0.01)
+    '03-my-model-pgd-linf-0.01.png'
     """
-    safe = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in model)
-    return f"{place:02d}-{safe}-{norm}-{epsilon!r}.png"
+    return f"{place:02d}-{safe_name(model)}-{safe_name(attack)}-{norm}-{epsilon!r}.png"
+
+
+def safe_name(text: str) -> str:
+    """Makes a text fit to be part of a file's name."""
+    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in text)
 
 
 def difference_name(adversarial: str) -> str:
     """Names the file of a difference after its adversarial image."""
     return adversarial.removesuffix(".png") + "-difference.png"
+
+
+def example_epsilons(epsilons: Sequence[float]) -> list[float]:
+    """Chooses at which epsilons example pictures are saved: a third, two thirds of the way, and the largest.
+
+    >>> example_epsilons((0.001, 0.005, 0.01, 0.02, 0.05, 0.1))
+    [0.01, 0.02, 0.1]
+    """
+    last = len(epsilons) - 1
+    return [epsilons[place] for place in sorted({(last + 1) // 3, (last + 2) // 2, last}) if place <= last]
 
 
 class ExampleWriter:
@@ -55,17 +70,33 @@ class ExampleWriter:
         folder: Where.
         model: The model's display name.
         image_ids: The chosen pictures.
+        attacks: Of each, some epsilons are shown.
     """
 
-    def __init__(self, folder: Path, *, model: str, image_ids: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, *, model: str, image_ids: Sequence[str], attacks: Sequence[PlannedAttack]
+    ) -> None:
+        self.shown = {
+            (attack.name, attack.norm, epsilon)
+            for attack in attacks
+            for epsilon in example_epsilons(attack.reported_epsilons)
+        }
         self.folder = folder
         self.model = model
         self.image_ids = list(image_ids)
 
     def write(
-        self, batch: Mapping[str, Any], adversarial_images: np.ndarray, *, norm: str, epsilon: float
+        self,
+        batch: Mapping[str, Any],
+        adversarial_images: np.ndarray,
+        *,
+        attack: str,
+        norm: str,
+        epsilon: float,
     ) -> None:
-        """Saves those of a batch that were chosen."""
+        """Saves those of a batch that were chosen, if this epsilon is shown."""
+        if (attack, norm, epsilon) not in self.shown:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         for image_id, image, adversarial_image in zip(
             batch["image_id"], np.asarray(batch["image"]), adversarial_images, strict=True
@@ -73,7 +104,7 @@ class ExampleWriter:
             if image_id not in self.image_ids:
                 continue
             place = self.image_ids.index(image_id)
-            name = adversarial_name(place, model=self.model, norm=norm, epsilon=epsilon)
+            name = adversarial_name(place, model=self.model, attack=attack, norm=norm, epsilon=epsilon)
             perturbation = adversarial_image - image
             scale = max(float(np.abs(perturbation).max()), _LEAST_SCALE)
             _save(image, self.folder / original_name(place))
@@ -99,7 +130,7 @@ def list_examples(results: pd.DataFrame, *, folder: Path, class_names: Sequence[
     entries = []
     for row in attacked.to_dict("records"):
         place = chosen.index(row["image_id"])
-        name = adversarial_name(place, model=row["model"], norm=row["norm"], epsilon=row["epsilon"])
+        name = adversarial_name(place, **{key: row[key] for key in ("model", "attack", "norm", "epsilon")})
         if (folder / name).exists():
             entries.append((place, _describe(row, place=place, name=name, class_names=class_names)))
     # The sort is stable: within a picture the table's own order of model, norm and epsilon stays.

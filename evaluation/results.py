@@ -17,9 +17,13 @@ Everything that is shown is computed from these files and nothing else::
 **results.csv.gz.** The columns are ``COLUMNS``, then one per group of the records (``country``, ...).
 Rows with ``attack == "none"`` (``norm == "none"``, ``judged == "none"``, ``epsilon == 0``) are the pictures
 as they are, one per image and model; there ``predicted_adversarial`` repeats ``predicted_clean`` and the
-distances are 0. Rows with an attack follow, sorted by model, norm, epsilon, image. ``success`` is
+distances are 0. Rows with an attack follow, sorted by model, attack, norm, epsilon, image. ``success`` is
 ``correct_clean`` and wrong afterwards; ``success_8bit`` asks the same of the adversarial image rounded to
 8 bits per channel. An image that was wrong already is not attacked: its distances and ``steps`` are 0.
+An image that fell at one epsilon counts as fallen at the larger ones, with the same adversarial image and 0
+further steps, unless the epsilons were run apart (``settings.independent``). ``epsilon_low`` and
+``epsilon_high`` are empty but where the least epsilon was searched: the largest one withstood, and the least
+one that fooled (``inf`` where none did). ``rms`` is ``l2`` over the root of the number of values.
 ``margin_*`` is the logit of the true class minus the largest other logit. ``seconds`` is the image's share
 of its batch's time and the only column that differs between two runs of the same command.
 
@@ -64,8 +68,8 @@ of its batch's time and the only column that differs between two runs of the sam
 
     [{"image_id": "test/bee/0001.png", "label": 3, "class_name": "bee", "model": "resnet18", "attack": "pgd",
       "norm": "linf", "epsilon": 0.01, "epsilon_words": "0.01 (2.55/255)",
-      "original": "00-original.png", "adversarial": "00-resnet18-linf-0.01.png",
-      "difference": "00-resnet18-linf-0.01-difference.png", "difference_scale": 0.01,
+      "original": "00-original.png", "adversarial": "00-resnet18-pgd-linf-0.01.png",
+      "difference": "00-resnet18-pgd-linf-0.01-difference.png", "difference_scale": 0.01,
       "predicted_clean": 3, "predicted_clean_name": "bee",
       "predicted_adversarial": 5, "predicted_adversarial_name": "snake",
       "success": true, "success_8bit": true, "l1": ..., "l2": ..., "linf": ...,
@@ -108,14 +112,21 @@ COLUMNS = (
     "l1",
     "l2",
     "linf",
+    "rms",
     "margin_clean",
     "margin_adversarial",
     "judged",
     "has_zero_gradient",
+    "epsilon_low",
+    "epsilon_high",
 )
 TEXT_COLUMNS = ("image_id", "origin_id", "split", "model", "attack", "norm", "judged")
 
-JUDGED_WORDS = {"any": "any iterate (the paper's)", "last": "last iterate (Foolbox's)"}
+JUDGED_WORDS = {
+    "any": "any iterate (the paper's)",
+    "last": "last iterate (Foolbox's)",
+    "returned": "the image that the attack returns",
+}
 
 
 def read_results(output: Path) -> "pd.DataFrame":
@@ -154,8 +165,10 @@ def read_rows(source: Any, *, columns: Sequence[str], has_header: bool) -> "pd.D
         source,
         header=0 if has_header else None,
         names=list(columns),
-        dtype=dict.fromkeys([*TEXT_COLUMNS, *(set(columns) - set(COLUMNS))], str),
+        dtype=dict.fromkeys([*TEXT_COLUMNS, *(set(columns) - set(COLUMNS))], str)
+        | dict.fromkeys(("epsilon_low", "epsilon_high"), float),
         keep_default_na=False,
+        na_values={"epsilon_low": [""], "epsilon_high": [""]},
         **exact,
     )
 

@@ -3,22 +3,28 @@
 import dataclasses
 import gzip
 import io
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from bioattack.attacks.foolbox_bridge import AttackBatch, BridgedModel
-from bioattack.attacks.registry import build_attack
+from bioattack.attacks.engine import ImageResult
+from bioattack.attacks.request import AttackRequest, FoolboxRequest
+from bioattack.attacks.run import make_engine
+from bioattack.attacks.snapshot import restore_engine, save_engine
 from bioattack.classifier import Classifier
-from bioattack.evaluation.config import EvaluatePlan, PlannedAttack
-from bioattack.evaluation.examples import ExampleWriter, choose_examples
+from bioattack.evaluation import rows
+from bioattack.evaluation.config import MeasurePlan, PlannedAttack
 from bioattack.evaluation.results import COLUMNS, read_rows
 from bioattack.files import remove_partials, replacing
+
+# What a killed run loses at most; a snapshot takes well below a second.
+SNAPSHOT_SECONDS = 20.0
 
 Batch = Mapping[str, Any]
 
@@ -46,16 +52,34 @@ class Pictures:
         return [*COLUMNS, *self.groups]
 
 
+class ImageWriter(Protocol):
+    """Saves pictures of one model while they are at hand."""
+
+    def write(
+        self, batch: Batch, adversarial_images: np.ndarray, *, attack: str, norm: str, epsilon: float
+    ) -> None:
+        """Takes one batch under one attack at one epsilon."""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Unit:
-    """One model under one attack, or none, at one epsilon: what one chunk per batch is kept of."""
+    """One model under one attack, or none."""
 
     model: int
     attack: PlannedAttack | None = None
-    epsilon: float = 0.0
 
-    def __str__(self) -> str:
-        return f"{self.attack.norm} {self.epsilon:g}" if self.attack else "clean"
+    @property
+    def epsilons(self) -> tuple[float, ...]:
+        return self.attack.reported_epsilons if self.attack else (0.0,)
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.attack.stages) if self.attack else 1
+
+    def file_name(self) -> str:
+        if self.attack is None:
+            return f"{self.model:02d}-clean"
+        return f"{self.model:02d}-{self.attack.name.replace(':', '-')}-{self.attack.norm}"
 
 
 class RobustnessMeasurement:
@@ -69,7 +93,7 @@ class RobustnessMeasurement:
     """
 
     def __init__(
-        self, classifiers: Sequence[Classifier], pictures: Pictures, *, plan: EvaluatePlan, folder: Path
+        self, classifiers: Sequence[Classifier], pictures: Pictures, *, plan: MeasurePlan, folder: Path
     ) -> None:
         self.classifiers = classifiers
         self.pictures = pictures
@@ -77,34 +101,36 @@ class RobustnessMeasurement:
         self.folder = folder
         self.clean_units = [_Unit(place) for place in range(len(classifiers))]
         self.attacked_units = [
-            _Unit(place, attack, epsilon)
-            for place in range(len(classifiers))
-            for attack in plan.attacks
-            for epsilon in attack.epsilons
+            _Unit(place, attack) for place in range(len(classifiers)) for attack in plan.attacks
         ]
 
-    def run(self, *, examples: Path) -> None:
+    def run(self, writers: Callable[[Classifier, pd.DataFrame], Sequence[ImageWriter]]) -> None:
         """Measures what is not measured yet, with progress on standard error.
 
         Args:
-            examples: Folder for the example pictures.
+            writers: Gives, for a model and the first model's clean rows, what saves its pictures.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_partials(self.folder)
-        total = self.pictures.num_images * (len(self.clean_units) + len(self.attacked_units))
-        with tqdm(total=total, unit="image", disable=self.plan.config.quiet) as progress:
+        num_passes = len(self.clean_units) + sum(unit.num_stages for unit in self.attacked_units)
+        with tqdm(
+            total=self.pictures.num_images * num_passes, unit="image", disable=self.plan.config.quiet
+        ) as progress:
+            for unit in self.clean_units:
+                self._classify(unit, progress)
+            clean = self.clean_results()
             for place, classifier in enumerate(self.classifiers):
-                self._pass(classifier, [self.clean_units[place]], progress=progress)
-            chosen = choose_examples(self.clean_results())
-            for place, classifier in enumerate(self.classifiers):
-                writer = ExampleWriter(examples, model=classifier.name, image_ids=chosen)
-                units = [unit for unit in self.attacked_units if unit.model == place]
-                self._pass(classifier, units, progress=progress, writer=writer)
+                its_writers = writers(classifier, clean)
+                for unit in self.attacked_units:
+                    if unit.model == place:
+                        self._attack(unit, its_writers, progress)
 
     def clean_results(self) -> pd.DataFrame:
         """Reads the rows of the first model on the pictures as they are, once these are measured."""
-        chunks = [self._read(self.clean_units[0], batch) for batch in range(self.pictures.num_batches)]
-        return pd.concat(chunks, ignore_index=True)
+        return pd.concat(
+            [self._read(self._chunk(self.clean_units[0], 0.0, place)) for place in self._places()],
+            ignore_index=True,
+        )
 
     def write_table(self, path: Path) -> None:
         """Joins the chunks into the long table; equal chunks give equal bytes."""
@@ -116,139 +142,186 @@ class RobustnessMeasurement:
         ):
             table.write(header.encode())
             for unit in [*self.clean_units, *self.attacked_units]:
-                for batch in range(self.pictures.num_batches):
-                    table.write(self._chunk(unit, batch).read_bytes())
+                for epsilon in unit.epsilons:
+                    for place in self._places():
+                        table.write(self._chunk(unit, epsilon, place).read_bytes())
 
-    def _chunk(self, unit: _Unit, batch: int) -> Path:
-        attack = f"{unit.attack.name}-{unit.attack.norm}-{unit.epsilon!r}" if unit.attack else "clean"
-        return self.folder / f"{unit.model:02d}-{attack}-{batch:06d}.csv"
+    def _places(self) -> range:
+        return range(self.pictures.num_batches)
 
-    def _read(self, unit: _Unit, batch: int) -> pd.DataFrame:
-        content = io.StringIO(self._chunk(unit, batch).read_text())
+    def _chunk(self, unit: _Unit, epsilon: float, place: int, *, stage: int | None = None) -> Path:
+        """The rows of one batch; those of the last stage are the unit's own."""
+        earlier = "" if stage in (None, unit.num_stages - 1) else f"stage{stage}-"
+        return self.folder / f"{unit.file_name()}-{epsilon!r}-{earlier}{place:06d}.csv"
+
+    def _clean_logits(self, unit: _Unit, place: int) -> Path:
+        return self.folder / f"{unit.model:02d}-clean-{place:06d}.npy"
+
+    def _read(self, path: Path) -> pd.DataFrame:
+        content = io.StringIO(path.read_text())
         return read_rows(content, columns=self.pictures.columns, has_header=False)
 
-    def _pass(
-        self,
-        classifier: Classifier,
-        units: Sequence[_Unit],
-        *,
-        progress: "tqdm[Any]",
-        writer: ExampleWriter | None = None,
-    ) -> None:
-        """Goes through the pictures once and measures one model under the given units."""
-        if all(
-            self._chunk(unit, batch).exists() for unit in units for batch in range(self.pictures.num_batches)
-        ):
-            progress.update(self.pictures.num_images * len(units))
-            return
-        model = BridgedModel(classifier)
-        for place, batch in enumerate(self.pictures.batches()):
-            for unit in units:
-                if not self._chunk(unit, place).exists():
-                    progress.set_description(f"{classifier.name} {unit}")
-                    rows = (
-                        self._attacked_rows(model, unit, batch, place=place, writer=writer)
-                        if unit.attack
-                        else self._clean_rows(classifier, batch)
-                    )
-                    with replacing(self._chunk(unit, place)) as partial:
-                        rows.to_csv(partial, index=False, header=False, lineterminator="\n")
-                progress.update(len(batch["label"]))
+    def _write(self, path: Path, table: pd.DataFrame) -> None:
+        with replacing(path) as partial:
+            table.to_csv(
+                partial, columns=self.pictures.columns, index=False, header=False, lineterminator="\n"
+            )
 
-    def _clean_rows(self, classifier: Classifier, batch: Batch) -> pd.DataFrame:
-        start, labels = time.perf_counter(), np.asarray(batch["label"])
-        logits = classifier.logits(batch["image"]).numpy()
-        predicted, margin = logits.argmax(1), _margin(logits, labels)
-        rows = {
-            "image_id": batch["image_id"],
-            "origin_id": batch["image_id"],
-            "label": labels,
+    def _facts(self, unit: _Unit) -> dict[str, Any]:
+        """What is the same in all rows of a unit."""
+        return {
             "split": self.plan.config.split,
-            "model": classifier.name,
-            "attack": "none",
-            "norm": "none",
-            "epsilon": 0.0,
+            "model": self.classifiers[unit.model].name,
+            "attack": unit.attack.name if unit.attack else "none",
+            "norm": unit.attack.norm if unit.attack else "none",
             "seed": self.plan.config.seed,
-            "predicted_clean": predicted,
-            "predicted_adversarial": predicted,
-            "correct_clean": predicted == labels,
-            "success": False,
-            "success_8bit": False,
-            "steps": 0,
-            "seconds": (time.perf_counter() - start) / len(labels),
-            "l1": 0.0,
-            "l2": 0.0,
-            "linf": 0.0,
-            "margin_clean": margin,
-            "margin_adversarial": margin,
-            "judged": "none",
-            "has_zero_gradient": False,
-        } | {group: batch[f"group_{group}"] for group in self.pictures.groups}
-        return pd.DataFrame(rows, columns=self.pictures.columns)
+            "judged": unit.attack.judged if unit.attack else "none",
+        }
 
-    def _attacked_rows(
-        self, model: BridgedModel, unit: _Unit, batch: Batch, *, place: int, writer: ExampleWriter | None
-    ) -> pd.DataFrame:
+    # --- the pictures as they are ---
+
+    def _classify(self, unit: _Unit, progress: "tqdm[Any]") -> None:
+        done = [place for place in self._places() if self._chunk(unit, 0.0, place).exists()]
+        if len(done) == self.pictures.num_batches:
+            progress.update(self.pictures.num_images)
+            return
+        classifier = self.classifiers[unit.model]
+        progress.set_description(f"{classifier.name} clean")
+        for place, batch in enumerate(self.pictures.batches()):
+            if place not in done:
+                start = time.perf_counter()
+                logits = classifier.logits(batch["image"]).numpy()
+                seconds = (time.perf_counter() - start) / len(logits)
+                with replacing(self._clean_logits(unit, place)) as partial, partial.open("wb") as file:
+                    np.save(file, logits)
+                table = rows.clean_rows(batch, logits, seconds=seconds, facts=self._facts(unit))
+                self._write(self._chunk(unit, 0.0, place), table)
+            progress.update(len(batch["label"]))
+
+    # --- the pictures attacked ---
+
+    def _attack(self, unit: _Unit, writers: Sequence[ImageWriter], progress: "tqdm[Any]") -> None:
         if unit.attack is None:
             raise ValueError("unit must have an attack")
-        rows = self._read(_Unit(unit.model), place)
-        start, settings = time.perf_counter(), unit.attack.settings
-        is_attacked = rows["correct_clean"].to_numpy()
-        attack = build_attack(unit.attack.name, norm=unit.attack.norm, settings=settings)
-        outcome = attack.attack(
-            model,
-            AttackBatch(batch["image"], batch["label"], list(batch["image_id"]), is_attacked),
-            epsilon=unit.epsilon,
+        classifier = self.classifiers[unit.model]
+        progress.set_description(f"{classifier.name} {unit.attack.name} {unit.attack.norm}")
+        for number, stage in enumerate(unit.attack.stages):
+            if self._is_measured(unit, number):
+                progress.update(self.pictures.num_images)
+                continue
+            for place, chunk in self._measured_chunks(unit, number, stage):
+                self._keep(unit, number, place, chunk, writers)
+                progress.update(len(chunk.batch["label"]))
+
+    def _is_measured(self, unit: _Unit, stage: int) -> bool:
+        return all(
+            self._chunk(unit, epsilon, place, stage=stage).exists()
+            for epsilon in unit.epsilons
+            for place in self._places()
+        )
+
+    def _measured_chunks(
+        self, unit: _Unit, stage: int, request: AttackRequest | FoolboxRequest
+    ) -> Iterator[tuple[int, "_Chunk"]]:
+        """Measures batch after batch, from where a killed run had got to."""
+        if isinstance(request, FoolboxRequest):
+            yield from self._foolbox_chunks(unit, request)
+            return
+        snapshot = self.folder / f"{unit.file_name()}-stage{stage}.npz"
+        engine = make_engine(
+            self.classifiers[unit.model],
+            request,
+            num_classes=self._load_clean_logits(unit, 0).shape[1],
+            batch_size=self.plan.batch_size,
             seed=self.plan.config.seed,
         )
-        seconds = time.perf_counter() - start
-        rows = rows.assign(
-            attack=unit.attack.name,
-            norm=unit.attack.norm,
-            epsilon=unit.epsilon,
-            judged=settings.judged,
-            steps=outcome.num_steps,
-            seconds=np.where(is_attacked, seconds / max(1, is_attacked.sum()), 0.0),
-            has_zero_gradient=outcome.has_zero_gradient,
-            **_distances(outcome.adversarial_images, np.asarray(batch["image"])),
-        )
-        # Where nothing was attacked, the clean row's own prediction stands.
-        moved = np.flatnonzero(is_attacked & (unit.epsilon > 0))
-        labels = np.asarray(batch["label"])[moved]
-        if len(moved):
-            logits = outcome.logits[moved]
-            rounded = np.round(outcome.adversarial_images[moved] * 255) / np.float32(255)
-            predicted_8bit = model.classifier.logits(rounded).numpy().argmax(1)
-            rows.loc[moved, "predicted_adversarial"] = logits.argmax(1)
-            rows.loc[moved, "margin_adversarial"] = _margin(logits, labels)
-            rows.loc[moved, "success"] = logits.argmax(1) != labels
-            rows.loc[moved, "success_8bit"] = predicted_8bit != labels
-        if writer is not None and unit.epsilon in example_epsilons(unit.attack.epsilons):
-            writer.write(batch, outcome.adversarial_images, norm=unit.attack.norm, epsilon=unit.epsilon)
-        return rows
+        place = restore_engine(engine, snapshot)["num_chunks"] if snapshot.exists() else 0
+        saved = time.monotonic()
+        for results in engine.run(self._stream(unit, stage)):
+            for start in range(0, len(results), self.plan.batch_size):
+                yield place, _Chunk.of_results(results[start : start + self.plan.batch_size], unit.epsilons)
+                place += 1
+            if time.monotonic() - saved >= SNAPSHOT_SECONDS:
+                save_engine(engine, snapshot, note={"num_chunks": place})
+                saved = time.monotonic()
+        snapshot.unlink(missing_ok=True)
+
+    def _stream(self, unit: _Unit, stage: int) -> Iterator[Batch]:
+        """The pictures with what is known of them: the clean logits, and where they have fallen already."""
+        for place, batch in enumerate(self.pictures.batches()):
+            known = {"clean_logits": self._load_clean_logits(unit, place)}
+            if stage:
+                known["fallen_at"] = self._fallen_at(unit, stage - 1, place)
+            yield {**batch, **known}
+
+    def _fallen_at(self, unit: _Unit, stage: int, place: int) -> np.ndarray:
+        fallen_at = np.full(len(self._load_clean_logits(unit, place)), math.inf)
+        for epsilon in unit.epsilons:
+            table = self._read(self._chunk(unit, epsilon, place, stage=stage))
+            fallen_at = np.where(table["success"], np.minimum(fallen_at, epsilon), fallen_at)
+        return fallen_at
+
+    def _foolbox_chunks(self, unit: _Unit, request: FoolboxRequest) -> Iterator[tuple[int, "_Chunk"]]:
+        # Imported where it is used: Foolbox takes a while.
+        from bioattack.evaluation.foolbox_batches import attack_batch
+
+        for place, batch in enumerate(self.pictures.batches()):
+            if any(not self._chunk(unit, epsilon, place).exists() for epsilon in unit.epsilons):
+                logits = self._load_clean_logits(unit, place)
+                attacked = attack_batch(
+                    self.classifiers[unit.model],
+                    batch,
+                    request,
+                    clean_logits=logits,
+                    seed=self.plan.config.seed,
+                )
+                yield place, _Chunk(batch, logits, attacked)
+
+    def _load_clean_logits(self, unit: _Unit, place: int) -> np.ndarray:
+        return np.asarray(np.load(self._clean_logits(unit, place)))
+
+    def _keep(
+        self, unit: _Unit, stage: int, place: int, chunk: "_Chunk", writers: Sequence[ImageWriter]
+    ) -> None:
+        """Writes the rows of a batch; where an earlier stage has fooled a picture, its row stands."""
+        if unit.attack is None:
+            raise ValueError("unit must have an attack")
+        for epsilon, attacked in zip(unit.epsilons, chunk.attacked, strict=True):
+            table = rows.attacked_rows(chunk.batch, chunk.clean_logits, attacked, facts=self._facts(unit))
+            is_new = attacked.is_new
+            if stage:
+                before = self._read(self._chunk(unit, epsilon, place, stage=stage - 1))
+                is_new = (
+                    is_new
+                    & (
+                        table["success"] | (table["margin_adversarial"] < before["margin_adversarial"])
+                    ).to_numpy()
+                )
+                summed = {name: table[name] + before[name] for name in ("steps", "seconds")}
+                table = table[self.pictures.columns].where(is_new, before, axis=0).assign(**summed)
+            for writer in writers:
+                writer.write(
+                    {name: values[is_new] for name, values in chunk.batch.items()},
+                    attacked.adversarial_images[is_new],
+                    attack=unit.attack.name,
+                    norm=unit.attack.norm,
+                    epsilon=epsilon,
+                )
+            self._write(self._chunk(unit, epsilon, place, stage=stage), table)
 
 
-def example_epsilons(epsilons: Sequence[float]) -> list[float]:
-    """Chooses at which epsilons example pictures are saved: a third, two thirds of the way, and the largest.
+@dataclasses.dataclass(frozen=True)
+class _Chunk:
+    """A batch of pictures under one attack, at all its epsilons."""
 
-    >>> example_epsilons((0.001, 0.005, 0.01, 0.02, 0.05, 0.1))
-    [0.01, 0.02, 0.1]
-    """
-    last = len(epsilons) - 1
-    return [epsilons[place] for place in sorted({(last + 1) // 3, (last + 2) // 2, last}) if place <= last]
+    batch: Batch
+    clean_logits: np.ndarray
+    attacked: list[rows.AttackedBatch]
 
-
-def _margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The logit of the true class minus the largest other one."""
-    is_true = np.arange(logits.shape[1]) == labels[:, None]
-    others = np.where(is_true, -np.inf, logits).max(1)
-    return (logits[is_true] - others).astype(np.float32)
-
-
-def _distances(adversarial_images: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
-    difference = np.abs(adversarial_images.astype(np.float64) - images).reshape(len(images), -1)
-    return {
-        "l1": difference.sum(1),
-        "l2": np.sqrt((difference**2).sum(1)),
-        "linf": difference.max(1, initial=0.0),
-    }
+    @classmethod
+    def of_results(cls, results: Sequence[ImageResult], epsilons: Sequence[float]) -> "_Chunk":
+        batch, clean_logits = rows.batch_of(results)
+        attacked = [
+            rows.attacked_batch(results, place, epsilon=epsilon) for place, epsilon in enumerate(epsilons)
+        ]
+        return cls(batch, clean_logits, attacked)

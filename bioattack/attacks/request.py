@@ -65,3 +65,20 @@ class AttackRequest:
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         facts = {"is_quantised": self.is_quantised, "is_targeted": self.target is not None}
         return given | {name: True for name, holds in facts.items() if holds}
+
+
+@dataclasses.dataclass(frozen=True)
+class FoolboxRequest:
+    """An attack class of Foolbox, by name.
+
+    Args:
+        class_name: Such as ``"L2CarliniWagnerAttack"``.
+        options: Arguments of the class as ``(name, value)``, the values as text.
+        norm: The norm of its ball.
+        epsilons: Rising, at least 0.
+    """
+
+    class_name: str
+    options: tuple[tuple[str, str], ...]
+    norm: str
+    epsilons: tuple[float, ...]

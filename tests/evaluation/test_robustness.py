@@ -11,7 +11,7 @@ from bioattack.classifier import load_classifier
 from bioattack.errors import InputError
 from bioattack.evaluation import robustness
 from bioattack.evaluation.config import EvaluateConfig, make_plan
-from bioattack.evaluation.examples import list_examples
+from bioattack.evaluation.examples import ExampleWriter, choose_examples, list_examples
 from bioattack.evaluation.results import COLUMNS, read_results
 from bioattack.evaluation.robustness import Pictures, RobustnessMeasurement
 from bioattack.evaluation.tables import adversarial_table, clean_table
@@ -68,9 +68,21 @@ def pictures(classifiers):
 def measure(classifiers, pictures, folder, **changes):
     plan = make_plan(config(**changes), image_shape=SHAPE)
     measurement = RobustnessMeasurement(classifiers, pictures, plan=plan, folder=folder / "unfinished")
-    measurement.run(examples=folder / "examples")
+    measurement.run(example_writers(folder, plan))
     measurement.write_table(folder / "results.csv.gz")
     return read_results(folder)
+
+
+def example_writers(folder, plan):
+    def writers(classifier, clean):
+        chosen = choose_examples(clean)
+        return [
+            ExampleWriter(
+                folder / "examples", model=classifier.name, image_ids=chosen, attacks=plan.attacks
+            )
+        ]
+
+    return writers
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +191,7 @@ def test_measured_chunks_are_not_measured_again(output, classifiers, pictures):
         plan=make_plan(config(), image_shape=SHAPE),
         folder=output / "unfinished",
     )
-    measurement.run(examples=output / "examples")
+    measurement.run(lambda classifier, clean: [])
 
 
 def test_other_batch_sizes_agree(results, classifiers, pictures, tmp_path):
@@ -285,7 +297,17 @@ def test_batches_hold_about_as_many_pixels(size, batch_size):
 
 
 def test_images_that_hold_no_gradient_are_counted(pictures, tmp_path):
-    certain = load_classifier(lambda images: tf.sign(images[:, 0, 0] - 0.5) * 1e6 + images[:, 0, 0] * 1e6)
-    rows = measure([certain], pictures, tmp_path, epsilons=(0.01,), norms=("linf",))
-    attacked = rows[(rows["attack"] == "pgd") & rows["correct_clean"]]
-    assert adversarial_table(rows)["num_zero_gradient"].iloc[0] == attacked["has_zero_gradient"].sum() > 0
+    dead = load_classifier(lambda images: tf.nn.relu(images[:, 0, 0] - 0.8))
+    table = measure([dead], pictures, tmp_path, epsilons=(0.01,), norms=("linf",))
+    attacked = table[(table["attack"] == "pgd") & table["correct_clean"]]
+    assert adversarial_table(table)["num_zero_gradient"].iloc[0] == attacked["has_zero_gradient"].sum() > 0
+    assert not attacked.loc[attacked["has_zero_gradient"], "success"].any()
+
+
+def test_a_certain_model_still_has_a_gradient(pictures, tmp_path):
+    # Its softmax is 0 and 1 in float32, where the gradient of the plain cross-entropy is exactly 0.
+    certain = load_classifier(lambda images: images[:, 0, 0] * 1e6)
+    table = measure([certain], pictures, tmp_path, epsilons=(0.5,), norms=("linf",))
+    attacked = table[(table["attack"] == "pgd") & table["correct_clean"]]
+    assert not attacked["has_zero_gradient"].any()
+    assert attacked["success"].mean() > 0.5
