@@ -20,11 +20,10 @@ from bioattack.errors import InputError
 _GRID: Final = np.arange(256, dtype=np.float32) / np.float32(255)
 # Spacing of float32 numbers in [0.5, 1): at least the spacing anywhere in [0, 1).
 _SPACING: Final = 2.0**-24
-# 2**-32 of the largest value is below what float32 resolves; interpolation does the rest.
+# 2**-32 of the largest value is far below what float32 resolves in an image.
 _NUM_BISECTIONS: Final = 32
 # The same numbers on every device, which TensorFlow's default choice would not give.
 _GENERATOR: Final = "philox"
-_SPARSITY: Final = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,8 +163,8 @@ class L2(Ball):
         """Shortens the perturbation to epsilon, then clips the image to [0, 1].
 
         The result is inside both, but where values are clipped it is not the nearest point that is: those
-        leave room which the others do not take. It is what published attacks in L2 do (Foolbox, ART,
-        CleverHans), and is kept for the sake of equal results.
+        leave room which the others do not take. It is what Foolbox and CleverHans do, and is kept for the
+        sake of equal results.
         """
         perturbations = images - originals
         lengths = self.length(perturbations)
@@ -178,7 +177,14 @@ class L2(Ball):
         return _safe_root(tf.reduce_sum(tf.square(perturbations), axis=_value_axes(perturbations)))
 
     def round_to_8_bits(self, images: Any, originals: Any, epsilon: Any) -> Any:
-        """Rounds each value to one of its two neighbours on the grid; see ``_round_within``."""
+        """Rounds each value to one of its two neighbours on the grid: mostly the nearest.
+
+        Where the ball has no room for all that would be rounded outwards, those closest to their outer
+        neighbour go first and the rest go towards the original. Where rounding to the nearest would lose the
+        perturbation, as it does if most changes are below 1/510, the largest of these go outwards too, until
+        the rounded perturbation reaches as far along the image's own or the ball is full. The choice is
+        greedy, not the best of all, and an epsilon below 1/255 still leaves no room for any change.
+        """
         return _round_within(images, originals, tf.square(tf.cast(epsilon, tf.float64)), power=tf.square)
 
     def _draw_one(self, key: Any, shape: tuple[int, ...]) -> Any:
@@ -202,7 +208,7 @@ class Rms(L2):
         return _safe_root(tf.reduce_mean(tf.square(perturbations), axis=_value_axes(perturbations)))
 
     def round_to_8_bits(self, images: Any, originals: Any, epsilon: Any) -> Any:
-        """Rounds each value to one of its two neighbours on the grid; see ``_round_within``."""
+        """Rounds each value to one of its two neighbours on the grid, as ``L2`` does."""
         return super().round_to_8_bits(images, originals, epsilon * _root_of_size(images))
 
     def _draw_one(self, key: Any, shape: tuple[int, ...]) -> Any:
@@ -230,8 +236,7 @@ class L1(Ball):
             weights = tf.where(is_stuck, 0.0, weights)
         flat = _flat(weights)
         size = flat.shape[-1] or tf.shape(flat)[-1]
-        num_chosen = tf.maximum(tf.cast(_SPARSITY * tf.cast(size, tf.float32), tf.int32), 1)
-        least = tf.math.top_k(flat, k=num_chosen, sorted=True).values[:, -1]
+        least = tf.math.top_k(flat, k=tf.maximum(size // 100, 1)).values[:, -1]
         is_chosen = (weights >= _per_image(least, weights)) & (weights > 0.0)
         signs = tf.where(is_chosen, tf.sign(gradients), 0.0)
         return tf.math.divide_no_nan(signs, _per_image(self.length(signs), signs))
@@ -256,7 +261,7 @@ class L1(Ball):
         return tf.reduce_sum(tf.abs(perturbations), axis=_value_axes(perturbations))
 
     def round_to_8_bits(self, images: Any, originals: Any, epsilon: Any) -> Any:
-        """Rounds each value to one of its two neighbours on the grid; see ``_round_within``."""
+        """Rounds each value to one of its two neighbours on the grid, as ``L2`` does."""
         return _round_within(images, originals, tf.cast(epsilon, tf.float64), power=tf.identity)
 
     def _draw_one(self, key: Any, shape: tuple[int, ...]) -> Any:
@@ -347,14 +352,11 @@ def _shrink_to_sum(sizes: Any, room: Any, limit: Any) -> Any:
         return tf.where(is_too_little, middle, low), tf.where(is_too_little, high, middle)
 
     high = tf.reduce_max(sizes, axis=_value_axes(sizes), keepdims=True)
-    low, high = tf.while_loop(
+    _, high = tf.while_loop(
         lambda *_: True, halve, (tf.zeros_like(high), high), maximum_iterations=_NUM_BISECTIONS
     )
-    more, less = shrink(low), shrink(high)
-    # Between the two the sum is as good as linear, so that the share of each follows.
-    share = tf.math.divide_no_nan(limit - _sum(less), _sum(more) - _sum(less))
-    mixed = less + tf.clip_by_value(share, 0.0, 1.0) * (more - less)
-    return mixed * tf.math.divide_no_nan(limit, tf.maximum(_sum(mixed), limit))
+    shrunk = shrink(high)
+    return shrunk * tf.math.divide_no_nan(limit, tf.maximum(_sum(shrunk), limit))
 
 
 def _nearest_index(images: Any) -> Any:
@@ -371,7 +373,7 @@ def _round_within(images: Any, originals: Any, budget: Any, *, power: Callable[[
     It begins with the neighbour towards the original, which is inside the ball wherever the image is, and
     goes through the values from the one that is nearest to its outer neighbour to the one that is furthest,
     moving each outwards while the ball has room. Up to one half that is rounding to the nearest. It goes on
-    beyond while the rounded perturbation falls short along the image's own (its inner product with it is
+    beyond one half while the rounded perturbation falls short along the image's own (its inner product with it is
     below that with itself): a perturbation whose values are all below 1/510 would otherwise vanish, which is
     what becomes of L2 attacks on large pictures when they are saved.
 
@@ -398,9 +400,9 @@ def _round_within(images: Any, originals: Any, budget: Any, *, power: Callable[[
         for values in (fractions, power(far) - power(near), wanted * (far - near))
     )
     has_room = _total(power(near)) + tf.cumsum(costs, axis=-1) <= budget[:, tf.newaxis]
-    falls_short = _total(wanted * near) + tf.cumsum(gains, axis=-1, exclusive=True) < _total(
-        tf.square(wanted)
-    )
+    # Half of a value's own gain: a step that would overshoot by more than is missing is not made.
+    reached = _total(wanted * near) + tf.cumsum(gains, axis=-1) - gains / 2.0
+    falls_short = reached < _total(tf.square(wanted))
     is_moved = _unordered(has_room & ((fractions >= 0.5) | falls_short), order)
     return _at_index(tf.where(tf.reshape(is_moved, tf.shape(images)), outer, inner))
 

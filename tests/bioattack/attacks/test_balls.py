@@ -328,12 +328,13 @@ def test_all_256_values_come_back_exactly_from_a_graph(norm):
 
 
 def test_linf_epsilon_of_whole_steps_holds_all_of_them():
-    """8 / 255 in float32 is a little less or more than eight steps of float32's own k / 255."""
-    epsilon = (np.arange(256) / 255).astype(np.float32)
+    """Also where float32 arithmetic made epsilon a bit smaller than k / 255."""
+    exact = (np.arange(256) / 255).astype(np.float32)
     images, originals = np.ones((256, 3), np.float32), np.zeros((256, 3), np.float32)
     ball = get_ball("linf")
-    rounded = ball.round_to_8_bits(ball.project(images, originals, epsilon), originals, epsilon).numpy()
-    assert (rounded == GRID[:, None]).all()
+    for epsilon in (exact, np.nextafter(exact, np.float32(0)), np.nextafter(exact, np.float32(1))):
+        rounded = ball.round_to_8_bits(ball.project(images, originals, epsilon), originals, epsilon).numpy()
+        assert (rounded == GRID[:, None]).all()
 
 
 def test_linf_rounds_to_the_nearest_that_the_ball_holds():
@@ -411,7 +412,7 @@ def test_images_on_the_edge_lose_little(norm):
 
 @pytest.mark.parametrize("norm", SUM_NORMS)
 def test_rounding_in_few_dimensions_beside_all_choices(norm):
-    """Of the neighbours that fit in the ball, the chosen ones are nearly the nearest that reach as far."""
+    """Of the neighbours that fit in the ball, those chosen reach nearly as far along the perturbation."""
     random = np.random.default_rng(6)
     originals = np.full((30, 6), GRID[100])
     images = (originals + random.uniform(-3, 3, (30, 6)) / 255).astype(np.float32)
@@ -436,12 +437,14 @@ def test_rounding_leaves_the_grid_alone(norm):
     assert (rounded[4:6] == originals[4:6]).all()
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 0.5])
 @pytest.mark.parametrize("norm", NORMS)
-def test_originals_that_are_off_the_grid_by_a_bit_count_as_on_it(norm):
+def test_originals_that_are_off_the_grid_by_a_bit_count_as_on_it(norm, epsilon):
     originals = (np.arange(256, dtype=np.float32) * (np.float32(1) / np.float32(255)))[None]
     assert (originals != GRID).sum() > 100
-    rounded = get_ball(norm).round_to_8_bits(originals, originals, np.array([0.0], np.float32)).numpy()
-    assert (rounded == GRID).all()
+    for images in (originals, np.nextafter(originals, np.float32(0)), np.nextafter(originals, np.float32(1))):
+        rounded = get_ball(norm).round_to_8_bits(images, originals, np.array([epsilon], np.float32)).numpy()
+        assert (rounded == GRID).all()
 
 
 def test_unknown_norm_is_refused():
