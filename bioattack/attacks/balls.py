@@ -164,7 +164,7 @@ class L2(Ball):
 
         The result is inside both, but where values are clipped it is not the nearest point that is: those
         leave room which the others do not take. It is what Foolbox and CleverHans do, and is kept for the
-        sake of equal results.
+        sake of equal results; ART clips first and then shortens, which differs where both happen.
         """
         perturbations = images - originals
         lengths = self.length(perturbations)
@@ -373,9 +373,9 @@ def _round_within(images: Any, originals: Any, budget: Any, *, power: Callable[[
     It begins with the neighbour towards the original, which is inside the ball wherever the image is, and
     goes through the values from the one that is nearest to its outer neighbour to the one that is furthest,
     moving each outwards while the ball has room. Up to one half that is rounding to the nearest. It goes on
-    beyond one half while the rounded perturbation falls short along the image's own (its inner product with it is
-    below that with itself): a perturbation whose values are all below 1/510 would otherwise vanish, which is
-    what becomes of L2 attacks on large pictures when they are saved.
+    beyond one half while the rounded perturbation falls short along the image's own (its inner product with
+    it is below that with itself): a perturbation whose values are all below 1/510 would otherwise vanish,
+    which is what becomes of L2 attacks on large pictures when they are saved.
 
     Args:
         images: ``(batch, ...)`` float32, inside the ball.
