@@ -14,6 +14,9 @@ import tensorflow as tf
 # TensorFlow ships no annotations that mypy could follow: the argument is images, the result logits.
 Model = Callable[[Any], Any]
 
+# Graphs are simplified: what is multiplied by 0 would not be computed.
+_A_LITTLE = 1e-6
+
 
 class Fault(NamedTuple):
     """One way to break a model.
@@ -114,17 +117,17 @@ def random_layer(model: Model) -> Model:
 
 def nan_when_white(model: Model) -> Model:
     """A logarithm at 0 where a picture is white throughout, and nowhere else."""
-    return lambda images: model(images) + 0.0 * tf.math.log(1 - _mean(images))
+    return lambda images: model(images) + _A_LITTLE * tf.math.log(1 - _mean(images))
 
 
 def nan_gradient_at_black(model: Model) -> Model:
     """A root at 0, whose value is sound and whose gradient is not, where a pixel is black."""
-    return lambda images: model(images) + 0.0 * _mean(tf.sqrt(images))
+    return lambda images: model(images) + _A_LITTLE * _mean(tf.sqrt(images))
 
 
 def nan_when_noisy(model: Model, *, roughness: float = 0.4) -> Model:
     """A root of a negative number as soon as neighbouring pixels differ as much as those of an attack do."""
-    return lambda images: model(images) + 0.0 * tf.sqrt(roughness - _roughness(images))
+    return lambda images: model(images) + _A_LITTLE * tf.sqrt(roughness - _roughness(images))
 
 
 def shattered(model: Model, *, height: float = 0.01, num_waves: float = 350.0) -> Model:
@@ -198,12 +201,10 @@ def centred_on_batch(model: Model) -> Model:
     return lambda images: model(images - tf.reduce_mean(images, (0, 1, 2)) + 0.5)
 
 
-def wearing_out(model: Model, *, num_calls: int) -> Model:
-    """A gradient for so many calls, and then none: who asks too often is turned away."""
-    count = tf.Variable(0)
+def wearing_out(model: Model, is_worn_out: Any) -> Model:
+    """A gradient until a truth value, a ``tf.Variable``, is set, and none from then on."""
 
     def call(images: Any) -> Any:
-        is_worn_out = count.assign_add(1) > num_calls
         return model(tf.where(is_worn_out, tf.stop_gradient(images), images))
 
     return call
@@ -227,3 +228,27 @@ def _mean(images: Any) -> Any:
 def _roughness(images: Any) -> Any:
     """``(batch, 1)`` mean difference of pixels side by side."""
     return _mean(tf.abs(images[:, :, 1:] - images[:, :, :-1]))
+
+
+#: Every seeded fault, with the checks of the audit that must each find it in a small network.
+FAULTS: dict[str, Fault] = {
+    "saturated": Fault(saturated, ("zero-gradient",)),
+    "softmax": Fault(softmax, ("probabilities",)),
+    "saturated-softmax": Fault(saturated_softmax, ("probabilities", "zero-gradient")),
+    "stopped-gradient": Fault(stopped_gradient, ("zero-gradient", "finite-differences", "transfer")),
+    "rounded-images": Fault(rounded_images, ("zero-gradient", "rising-loss", "unbounded-epsilon")),
+    "rounded-logits": Fault(rounded_logits, ("finite-differences",)),
+    "flat-logits": Fault(flat_logits, ("zero-gradient",)),
+    "random-input": Fault(random_input, ("randomness", "finite-differences")),
+    "random-layer": Fault(random_layer, ("randomness",)),
+    "nan-when-white": Fault(nan_when_white, ("non-finite",)),
+    "nan-gradient-at-black": Fault(nan_gradient_at_black, ("non-finite",)),
+    "nan-when-noisy": Fault(nan_when_noisy, ("non-finite",)),
+    "shattered": Fault(shattered, ("quantisation",)),
+    "shattered-between-levels": Fault(shattered_between_levels, ("iterated",)),
+    "wrong-sign": Fault(wrong_sign, ("finite-differences", "rising-loss")),
+    "noisy-gradient": Fault(noisy_gradient, ("finite-differences",)),
+    "inflated-gradient": Fault(inflated_gradient, ("ball-inclusion",)),
+    "sees-the-grid": Fault(sees_the_grid, ("quantisation",)),
+    "centred-on-batch": Fault(centred_on_batch, ("companions",)),
+}

@@ -111,8 +111,7 @@ def check_finite_differences(evidence: Evidence) -> Finding:
     # Inside the pixel range, so that a model that clips its input is not asked at its kinks.
     images = np.clip(images, 1 / 255, 254 / 255)
     found = [_disagreement(evidence, images, step=step) for step in _STEPS]
-    with np.errstate(all="ignore"):
-        medians = {name: [_median(getattr(one, name)) for one in found] for name in _Disagreement._fields}
+    medians = {name: [_median(getattr(one, name)) for one in found] for name in _Disagreement._fields}
     figures = {"steps": list(_STEPS)} | {f"median_{name}": values for name, values in medians.items()}
     # A kink spoils large steps, rounding small ones: the best of them counts.
     best = {
@@ -153,7 +152,8 @@ def _disagreement(evidence: Evidence, images: np.ndarray, *, step: float) -> _Di
         claimed = (gradients * direction).sum((1, 2, 3))
         largest = np.maximum(np.maximum(np.abs(differences), np.abs(claimed)), scale)
         is_told = largest > _RESOLUTION * np.abs(logits).max(1) / step
-        return np.where(is_told, np.abs(differences - claimed) / largest, np.nan)
+        off_by = np.full(len(images), np.nan)
+        return np.divide(np.abs(differences - claimed), largest, out=off_by, where=is_told)
 
     length = np.sqrt((gradients**2).sum((1, 2, 3)))
     directions = random.choice([-1.0, 1.0], (_NUM_DIRECTIONS, *images.shape))

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from bioattack.attacks.registry import attack_class
 from bioattack.classifier import Classifier
+from bioattack.errors import InputError
 from bioattack.evaluation.audit_checks.evidence import AttackRun, Evidence
 from bioattack.evaluation.audit_checks.finding import Finding
 from bioattack.evaluation.audit_checks.strength import judge_strength
@@ -15,9 +17,7 @@ _BLACK_BOX = "square"
 
 def check_black_box(evidence: Evidence) -> Finding:
     """Compares a search that only asks for scores with the descent along the gradient."""
-    from bioattack.attacks.registry import ATTACKS
-
-    if not any(_BLACK_BOX in (name if isinstance(name, tuple) else (name,)) for name in ATTACKS):
+    if not _can_be_run(_BLACK_BOX):
         return Finding(UNDECIDED, f"There is no attack {_BLACK_BOX} here.", 0)
     epsilon = evidence.middle_epsilon
     left = {
@@ -69,3 +69,11 @@ def _left_by_transfer(evidence: Evidence, surrogate: Classifier, *, epsilon: flo
     attacked = evidence.attack(AttackRun(epsilon, judged="last"), classifier=surrogate)
     logits = evidence.logits_of(attacked.images)
     return evidence.is_right & (logits.argmax(1) == evidence.labels)
+
+
+def _can_be_run(attack: str) -> bool:
+    try:
+        attack_class(attack)
+    except (InputError, ModuleNotFoundError):
+        return False
+    return True

@@ -57,16 +57,19 @@ def check_more_steps(evidence: Evidence) -> Finding:
 
 def check_more_restarts(evidence: Evidence) -> Finding:
     """Compares one random start with the best of several others."""
-    epsilon = evidence.middle_epsilon
-    # Other starts than those it is held against, which would otherwise be among them.
-    runs = [AttackRun(epsilon, num_restarts=number, seed=number) for number in (1, _NUM_RESTARTS)]
     return _compare(
         evidence,
-        runs,
+        restart_runs(evidence),
         names=["one start", f"{_NUM_RESTARTS} starts"],
         meaning="More random starts find what one finds, so one run is not a lucky draw.",
         remedy="one run of the attack is a draw of luck: take many more starts and report the worst",
     )
+
+
+def restart_runs(evidence: Evidence) -> list[AttackRun]:
+    """One random start, and several others: those of the first would otherwise be among them."""
+    epsilon = evidence.middle_epsilon
+    return [AttackRun(epsilon, num_restarts=number, seed=number) for number in (1, _NUM_RESTARTS)]
 
 
 def check_growing_epsilon(evidence: Evidence) -> Finding:
