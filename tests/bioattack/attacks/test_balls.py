@@ -447,6 +447,15 @@ def test_originals_that_are_off_the_grid_by_a_bit_count_as_on_it(norm, epsilon):
         assert (rounded == GRID).all()
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 0.5])
+@pytest.mark.parametrize("norm", NORMS)
+def test_images_between_an_original_and_its_grid_point_go_to_the_grid_point(norm, epsilon):
+    originals, images = (GRID[None, 1:] * np.float32(1 - error) for error in (1e-6, 5e-7))
+    assert ((originals < images) & (images < GRID[1:])).all()
+    rounded = get_ball(norm).round_to_8_bits(images, originals, np.array([epsilon], np.float32)).numpy()
+    assert (rounded == GRID[1:]).all()
+
+
 def test_unknown_norm_is_refused():
     with pytest.raises(InputError, match=r"norm must be one of linf, l2, rms, l1\. Received: norm='l0'"):
         get_ball("l0")
