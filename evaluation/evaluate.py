@@ -23,6 +23,7 @@ from bioattack.classifier import (
 )
 from bioattack.errors import InputError
 from bioattack.evaluation import output_folder
+from bioattack.evaluation.audited import audit_identity, audit_models, has_audit, take_sample
 from bioattack.evaluation.config import EvaluateConfig, MeasureConfig, MeasurePlan, PlannedAttack, make_plan
 from bioattack.evaluation.examples import ExampleWriter, choose_examples, list_examples
 from bioattack.evaluation.figures import write_figures
@@ -39,8 +40,8 @@ from bioattack.evaluation.results import (
     read_summary,
 )
 from bioattack.evaluation.robustness import Batch, Pictures, RobustnessMeasurement
-from bioattack.evaluation.tables import adversarial_table, clean_table, per_class_table
-from bioattack.files import replacing
+from bioattack.evaluation.tables import adversarial_table, clean_table, least_epsilon_table, per_class_table
+from bioattack.files import only_writer, replacing
 from bioattack.provenance import git_commit, versions
 from bioattack.tfrecords_builder.reading import Records, explain_read_errors, open_records
 
@@ -75,15 +76,35 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     classifiers = load_classifiers(config, records)
     frame = make_frame(plan, pictures, records, classifiers)
     identity = output_folder.identity_of(frame)
+    is_measured = False
     if not config.overwrite:
         output_folder.compare_output(config.output, identity)
-        if output_folder.is_complete(config.output):
-            return read_summary(config.output) | {"was_complete": True}
+        is_measured = output_folder.is_complete(config.output)
+        if is_measured:
+            summary = read_summary(config.output)
+            if not config.audit or has_audit(summary, num_images=config.audit_images):
+                return summary | {"was_complete": True}
     with explain_read_errors(records):
         try_models(classifiers, pictures, plan)
     if config.dry_run:
         return frame | {"was_complete": False}
-    start = time.perf_counter()
+    if not is_measured:
+        summary = _measure(plan, pictures, classifiers, frame=frame, records=records)
+    if config.audit:
+        summary = _audit(config, classifiers, summary, records=records, batch_size=plan.batch_size)
+    return summary | {"was_complete": False}
+
+
+def _measure(
+    plan: MeasurePlan,
+    pictures: Pictures,
+    classifiers: Sequence[Classifier],
+    *,
+    frame: dict[str, Any],
+    records: Records,
+) -> dict[str, Any]:
+    config, start = plan.config, time.perf_counter()
+    identity = output_folder.identity_of(frame)
     with output_folder.held_output(config.output, identity, overwrite=config.overwrite) as unfinished:
         measurement = RobustnessMeasurement(classifiers, pictures, plan=plan, folder=unfinished)
         with explain_read_errors(records):
@@ -92,7 +113,38 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         summary = write_summary(config.output, frame, seconds=time.perf_counter() - start)
         write_figures(config.output)
         write_report(config.output)
-    return summary | {"was_complete": False}
+    return summary
+
+
+def _audit(
+    config: EvaluateConfig,
+    classifiers: Sequence[Classifier],
+    summary: dict[str, Any],
+    *,
+    records: Records,
+    batch_size: int,
+) -> dict[str, Any]:
+    """Adds the audit to an evaluation that is complete without it."""
+    with only_writer(config.output), explain_read_errors(records):
+        audit = audit_models(
+            classifiers,
+            take_sample(
+                records,
+                split=config.split,
+                num_images=config.audit_images,
+                limit=config.limit,
+                batch_size=batch_size,
+            ),
+            output=config.output,
+            identity=audit_identity(summary, num_images=config.audit_images),
+            batch_size=batch_size,
+            seed=config.seed,
+            quiet=config.quiet,
+        )
+        summary = summary | {"audit": audit}
+        _write_json(config.output / SUMMARY, summary)
+        write_report(config.output)
+    return summary
 
 
 def _example_writers(
@@ -229,6 +281,8 @@ def write_summary(output: Path, frame: dict[str, Any], *, seconds: float) -> dic
         "adversarial": adversarial_table(results),
         "per_class": per_class_table(results, class_names=class_names),
     }
+    if (least := least_epsilon_table(results)).size:
+        tables["least_epsilon"] = least
     (output / TABLES).mkdir(exist_ok=True)
     for name, table in tables.items():
         with replacing(output / TABLES / f"{name}.csv") as partial:

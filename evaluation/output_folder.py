@@ -8,14 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from bioattack.errors import InputError
-from bioattack.evaluation.results import AUDIT, EXAMPLES, MODELS, RESULTS, SUMMARY, TABLES
+from bioattack.evaluation.results import (
+    ADVERSARIAL_RECORDS,
+    AUDIT,
+    EXAMPLES,
+    IMAGES,
+    MODELS,
+    RESULTS,
+    SUMMARY,
+    TABLES,
+)
 from bioattack.files import PARTIAL_MARK, only_writer, replacing
 
 FIGURES, REPORT = "figures", "report.html"
 UNFINISHED, IDENTITY = "unfinished", "identity.json"
 
 # The summary last: as long as it is there, the folder is known to be an evaluation.
-_ENTRIES = (UNFINISHED, REPORT, AUDIT, FIGURES, EXAMPLES, TABLES, MODELS, RESULTS, SUMMARY)
+_ENTRIES = (
+    *(UNFINISHED, REPORT, AUDIT, FIGURES, EXAMPLES, IMAGES, ADVERSARIAL_RECORDS, TABLES, MODELS, RESULTS),
+    SUMMARY,
+)
 
 # Where things lie says nothing about what they are: models and records are known by their fingerprints.
 _NOT_COMPARED = ("model", "data")
@@ -65,9 +77,9 @@ def compare_output(output: Path, identity: dict[str, Any]) -> None:
         )
 
 
-def is_complete(output: Path) -> bool:
-    """Tells whether an evaluation has been finished."""
-    parts = (output / RESULTS, output / SUMMARY, output / REPORT)
+def is_complete(output: Path, *, has_report: bool = True) -> bool:
+    """Tells whether an evaluation, or an attack, which has no report, has been finished."""
+    parts = (output / RESULTS, output / SUMMARY, *([output / REPORT] if has_report else []))
     return all(part.is_file() for part in parts) and not (output / UNFINISHED).exists()
 
 

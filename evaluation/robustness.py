@@ -239,7 +239,9 @@ class RobustnessMeasurement:
         saved = time.monotonic()
         for results in engine.run(self._stream(unit, stage)):
             for start in range(0, len(results), self.plan.batch_size):
-                yield place, _Chunk.of_results(results[start : start + self.plan.batch_size], unit.epsilons)
+                some = results[start : start + self.plan.batch_size]
+                is_search = request.least_epsilon_width is not None
+                yield place, _Chunk.of_results(some, unit.epsilons, is_search=is_search)
                 place += 1
             if time.monotonic() - saved >= SNAPSHOT_SECONDS:
                 save_engine(engine, snapshot, note={"num_chunks": place})
@@ -319,9 +321,12 @@ class _Chunk:
     attacked: list[rows.AttackedBatch]
 
     @classmethod
-    def of_results(cls, results: Sequence[ImageResult], epsilons: Sequence[float]) -> "_Chunk":
+    def of_results(
+        cls, results: Sequence[ImageResult], epsilons: Sequence[float], *, is_search: bool
+    ) -> "_Chunk":
         batch, clean_logits = rows.batch_of(results)
         attacked = [
-            rows.attacked_batch(results, place, epsilon=epsilon) for place, epsilon in enumerate(epsilons)
+            rows.attacked_batch(results, place, epsilon=epsilon, is_search=is_search)
+            for place, epsilon in enumerate(epsilons)
         ]
         return cls(batch, clean_logits, attacked)

@@ -135,14 +135,18 @@ def batch_of(results: Sequence[ImageResult]) -> tuple[Batch, np.ndarray]:
     return batch, np.stack([image.clean_logits for image in images])
 
 
-def attacked_batch(results: Sequence[ImageResult], place: int, *, epsilon: float) -> AttackedBatch:
+def attacked_batch(
+    results: Sequence[ImageResult], place: int, *, epsilon: float, is_search: bool
+) -> AttackedBatch:
     """Puts one outcome of each of an engine's results into arrays.
 
     Args:
         results: The results.
         place: Which outcome, counted in the search's epsilons.
         epsilon: What to write where there is none, the picture having been wrong before it was attacked.
+        is_search: Whether the least epsilon was searched; it is 0 for these pictures.
     """
+    unattacked = 0.0 if is_search else np.nan
     columns: dict[str, list[Any]] = {field.name: [] for field in dataclasses.fields(AttackedBatch)}
     for result in results:
         image = result.image
@@ -157,8 +161,8 @@ def attacked_batch(results: Sequence[ImageResult], place: int, *, epsilon: float
             "seconds": outcome.seconds if outcome else 0.0,
             "has_zero_gradient": finding.has_zero_gradient if finding else False,
             "epsilon": outcome.epsilon if outcome else epsilon,
-            "epsilon_low": outcome.epsilon_low if outcome else np.nan,
-            "epsilon_high": outcome.epsilon_high if outcome else np.nan,
+            "epsilon_low": outcome.epsilon_low if outcome else unattacked,
+            "epsilon_high": outcome.epsilon_high if outcome else unattacked,
             "is_new": outcome is not None or not image.is_correct,
         }
         for name, value in row.items():

@@ -40,6 +40,8 @@ def clean_table(results: pd.DataFrame) -> pd.DataFrame:
 def adversarial_table(results: pd.DataFrame) -> pd.DataFrame:
     """Computes the adversarial accuracy ``1 - (M + A) / N`` per model, norm and epsilon.
 
+    Rows of a search for the least epsilon, which have an epsilon each, are left to ``least_epsilon_table``.
+
     Args:
         results: The long table.
 
@@ -47,7 +49,7 @@ def adversarial_table(results: pd.DataFrame) -> pd.DataFrame:
         One row per model, attack, norm and epsilon, with the columns that
         ``bioattack.evaluation.results`` lists under ``adversarial``; means over no success are NaN.
     """
-    attacked = results[results["attack"] != "none"]
+    attacked = results[(results["attack"] != "none") & results["epsilon_high"].isna()]
     attacked = attacked.assign(is_misclassified=~attacked["correct_clean"])
     grouped = attacked.groupby(_ATTACK_KEYS, sort=False)
     table = grouped.agg(
@@ -84,6 +86,7 @@ def per_class_table(results: pd.DataFrame, *, class_names: Sequence[str]) -> pd.
     Returns:
         One row per model, attack (``"none"`` for clean), norm, epsilon and class that has pictures.
     """
+    results = results[results["epsilon_high"].isna()]
     results = results.assign(is_correct=results["correct_clean"] & ~results["success"])
     keys = ["model", "attack", "norm", "epsilon"]
     order = results[keys].drop_duplicates().reset_index(drop=True)
@@ -94,6 +97,38 @@ def per_class_table(results: pd.DataFrame, *, class_names: Sequence[str]) -> pd.
     table = counts.reset_index().merge(order, on=keys).sort_values(["_place", "label"], ignore_index=True)
     table["class_name"] = [class_names[label] for label in table["label"].tolist()]
     return _with_accuracy(table)[list(_CLASS_COLUMNS)]
+
+
+def least_epsilon_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Summarises the least epsilons, over the images that were right before they were attacked.
+
+    Args:
+        results: The long table.
+
+    Returns:
+        One row per model, attack and norm that was searched: ``num_images`` (right before), ``num_fallen``,
+        ``num_censored`` (withstood the largest epsilon tried), ``largest``, ``mean`` and ``median``. An image
+        that withstood counts with the largest epsilon in both, so that the mean is at most the true one; the
+        mean of the fallen is the robustness of the third paper's section 2.2.
+    """
+    searched = results[results["epsilon_high"].notna() & results["correct_clean"]]
+    searched = searched.assign(
+        is_censored=np.isinf(searched["epsilon_high"]),
+        least=np.where(np.isinf(searched["epsilon_high"]), searched["epsilon"], searched["epsilon_high"]),
+        tried=np.where(np.isinf(searched["epsilon_high"]), searched["epsilon"], np.nan),
+        fallen=searched["epsilon_high"].where(~np.isinf(searched["epsilon_high"])),
+    )
+    grouped = searched.groupby(["model", "attack", "norm"], sort=False)
+    table = grouped.agg(
+        num_images=("least", "size"),
+        num_censored=("is_censored", "sum"),
+        largest=("tried", "max"),
+        mean=("least", "mean"),
+        median=("least", "median"),
+        mean_of_fallen=("fallen", "mean"),
+    ).reset_index()
+    table.insert(4, "num_fallen", table["num_images"] - table["num_censored"])
+    return table
 
 
 def _with_accuracy(table: pd.DataFrame, *, suffix: str = "") -> pd.DataFrame:

@@ -102,7 +102,20 @@ def build(kind: str, options: BuildOptions) -> BuildResult:
         RecordsError: If the source or the output folder cannot be used; one sentence.
     """
     _check_options(options)
-    source = source_class(kind)(options)
+    return build_source(kind, source_class(kind)(options))
+
+
+def build_source(kind: str, source: Source) -> BuildResult:
+    """Builds a records folder from a source that is in hand already.
+
+    Args:
+        kind: What the manifest calls it.
+        source: The source, with its options.
+
+    Raises:
+        RecordsError: As ``build``.
+    """
+    options = source.options
     plan = make_plan(kind, source, options)
     result = BuildResult(plan, source.left_out, source.class_names, None)
     if options.dry_run:

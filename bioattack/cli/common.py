@@ -182,7 +182,7 @@ def _plain_type(kind: Any) -> Any:
 def _type_arguments(field: dataclasses.Field[Any], kind: Any) -> dict[str, Any]:
     is_tuple = typing.get_origin(kind) is tuple
     plain = _plain_type(kind)
-    metavar = {Path: "PATH", int: "N", float: "X", str: "NAME"}.get(plain, "KEY=VALUE")
+    metavar = {Path: "PATH", int: "N", float: "X", str: "NAME", bool: "{true,false}"}.get(plain, "KEY=VALUE")
     if field.metadata.get("choices"):
         return {"type": plain, "choices": list(field.metadata["choices"])} | (
             {"nargs": "+"} if is_tuple else {}

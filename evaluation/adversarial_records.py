@@ -1,0 +1,134 @@
+"""Attacked pictures as records that are read like any others, with where they come from in the manifest."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bioattack.evaluation.results import read_results
+from bioattack.evaluation.saved_images import image_folder, image_path
+from bioattack.tfrecords_builder.build import build_source
+from bioattack.tfrecords_builder.reading import Records
+from bioattack.tfrecords_builder.source import BuildOptions, Item, Picture, Source
+
+KIND = "adversarial"
+_KEYS = ["model", "attack", "norm", "epsilon"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdversarialOptions(BuildOptions):
+    """Which attack the pictures come from.
+
+    Args:
+        model: Name of the model.
+        attack: Name of the attack.
+        norm: Norm of the ball.
+        epsilon: Its radius.
+    """
+
+    model: str
+    attack: str
+    norm: str
+    epsilon: float
+
+
+class AdversarialSource(Source):
+    """The pictures of one model under one attack at one epsilon, as they were saved.
+
+    Args:
+        options: Which attack.
+        table: Its rows of the long table.
+        folder: Where the pictures are.
+        records: The records that were attacked.
+        provenance: What the manifest says of where they come from.
+    """
+
+    Options = AdversarialOptions
+
+    def __init__(
+        self,
+        options: AdversarialOptions,
+        *,
+        table: pd.DataFrame,
+        folder: Path,
+        records: Records,
+        provenance: dict[str, Any],
+    ) -> None:
+        super().__init__(options)
+        self.class_names = records.class_names
+        self.class_ids = records.manifest.class_ids
+        self.groups = records.groups
+        self.channels = records.manifest.image.channels
+        self.folder = folder
+        self.provenance = provenance
+        columns = ["image_id", "split", "label", *records.groups]
+        self.rows: list[dict[Any, Any]] = table[columns].to_dict("records")
+
+    def items(self) -> list[Item]:
+        """Lists the pictures under the names that they had before they were attacked."""
+        return [
+            Item(
+                row["image_id"],
+                row["split"],
+                int(row["label"]),
+                {group: row[group] for group in self.groups},
+                str(image_path(self.folder, row["image_id"])),
+            )
+            for row in self.rows
+        ]
+
+    def load(self, item: Item) -> Picture:
+        """Reads the PNG file as it is."""
+        encoded = Path(item.reference).read_bytes()
+        # Width and height stand at the same place in every PNG file (its specification, section 11.2.2).
+        width, height = (int.from_bytes(encoded[start : start + 4], "big") for start in (16, 20))
+        return Picture(encoded, "png", height, width, self.channels, hashlib.sha256(encoded).hexdigest())
+
+    def checksums(self) -> dict[str, Any]:
+        """Says which attack on which model and which records made these pictures."""
+        return self.provenance
+
+
+def write_adversarial_records(
+    output: Path, *, images: Path, records: Records, folder: Path, provenance: dict[str, Any]
+) -> list[Path]:
+    """Writes one records folder for each model, attack and epsilon of an attack's table.
+
+    Args:
+        output: The attack's output folder, which holds the long table.
+        images: Where the pictures were saved.
+        records: The records that were attacked.
+        folder: Where the new ones go.
+        provenance: For the manifests: seed, versions, fingerprints.
+
+    Returns:
+        The new records folders.
+
+    Raises:
+        RecordsError: If one cannot be written.
+    """
+    results = read_results(output)
+    attacked = results[results["attack"] != "none"]
+    written = []
+    for keys, table in attacked.groupby(_KEYS, sort=False):
+        named: dict[str, Any] = dict(zip(_KEYS, keys, strict=True))
+        target = image_folder(folder, **named)
+        options = AdversarialOptions(output=target, workers=1, quiet=True, **named)
+        source = AdversarialSource(
+            options,
+            table=table,
+            folder=image_folder(images, **named),
+            records=records,
+            provenance=provenance
+            | named
+            | {
+                "num_success_8bit": int(table["success_8bit"].sum()),
+                "num_wrong_before": int((~table["correct_clean"]).sum()),
+            },
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        build_source(KIND, source)
+        written.append(target)
+    return written

@@ -1,0 +1,231 @@
+"""What an attack is told; read without TensorFlow, so that ``--help`` and bad flags answer at once."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from bioattack.attacks.registry import JUDGED, STREAMED_ATTACKS, find_attack
+from bioattack.attacks.request import AttackRequest, FoolboxRequest
+from bioattack.errors import InputError
+from bioattack.evaluation.config import (
+    MeasureConfig,
+    MeasurePlan,
+    PlannedAttack,
+    check_epsilon,
+    default_batch_size,
+    order_notes,
+    two_digits,
+)
+
+BALL_NORMS = ("linf", "l2", "rms", "l1")
+SAVED = ("none", "png", "records")
+WORST_CASE, FOOLBOX = "worst-case", "foolbox:"
+
+# Strongest first, as AutoAttack's; what needs more classes than there are is left out.
+_WORST_CASE = (("apgd-ce", 2), ("apgd-dlr-targeted", 3), ("square", 2))
+
+# In the L-infinity norm; for the others, what has the same root mean square.
+_DEFAULT_EPSILONS = (1 / 255, 2 / 255, 4 / 255, 8 / 255)
+
+
+@dataclasses.dataclass(frozen=True)
+class AttackConfig(MeasureConfig):
+    """Everything that decides an attack.
+
+    Args:
+        attack: One or several of fgsm, bim, pgd, mifgsm, apgd, square, with -LOSS for another loss (ce,
+            margin, dlr, dlr-targeted) as in apgd-dlr; any attack class of Foolbox as foolbox:CLASS;
+            worst-case for the union of apgd-ce, apgd-dlr-targeted and square, each meeting only what
+            withstood those before.
+        norm: Norm of the ball; Foolbox's classes have their own.
+        epsilons: Radii of the ball; a picture that fell at one counts as fallen at the larger ones. Linf and
+            rms: fractions of the pixel range; l2 and l1: norms over the whole picture. By default 1, 2, 4 and
+            8 of 255 in Linf, and of the same root mean square in the other norms.
+        independent: Attack at every epsilon, also the pictures that fell at a smaller one.
+        least_epsilon: Search, to this precision, the least epsilon at which each picture falls, up to the
+            largest of the epsilons.
+        steps: Gradient steps, or queries of square; each attack's own number unless given.
+        relative_step: Length of a step as a fraction of epsilon.
+        random_start: Whether to start at a random point of the ball.
+        judged: A picture counts as fooled at "any" iterate, or only at the "last".
+        quantise: Search among pictures of 8 bits per channel, so that what is saved fools.
+        restarts: Random starts, each met only by the pictures that withstood those before.
+        target: Class (name or number) that every picture is to be taken for; otherwise any wrong one will do.
+        draws: Calls over which a model that draws random numbers is averaged.
+        foolbox_options: Arguments of the Foolbox class, as NAME=VALUE.
+        save: Keep the attacked pictures: as png files, or as records that can be read like any others.
+    """
+
+    attack: tuple[str, ...] = ("pgd",)
+    norm: str = dataclasses.field(default="linf", metadata={"choices": BALL_NORMS})
+    epsilons: tuple[float, ...] = ()
+    independent: bool = False
+    least_epsilon: float | None = None
+    steps: int | None = None
+    relative_step: float | None = None
+    random_start: bool | None = None
+    judged: str | None = None
+    quantise: bool = False
+    restarts: int = 1
+    target: str | None = None
+    draws: int = 1
+    foolbox_options: tuple[str, ...] = ()
+    save: str = dataclasses.field(default="none", metadata={"choices": SAVED})
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be, before anything is loaded.
+
+        Raises:
+            InputError: If something is out of range or unknown.
+        """
+        super().__post_init__()
+        self._check_at_least_1("steps", "restarts", "draws")
+        for name in self.attack:
+            if name != WORST_CASE and not name.startswith(FOOLBOX):
+                try:
+                    find_attack(name)
+                except InputError as error:
+                    raise InputError(f"--attack: {error}, {FOOLBOX}CLASS and {WORST_CASE}") from error
+        if not self.attack or len(set(self.attack)) < len(self.attack):
+            raise InputError("--attack: name at least one attack, and each once")
+        if self.judged is not None and self.judged not in JUDGED:
+            raise InputError(f"--judged must be one of {', '.join(JUDGED)}. Received: {self.judged!r}")
+        if self.relative_step is not None and not 0 < self.relative_step < math.inf:
+            raise InputError(f"--relative-step must be above 0. Received: {self.relative_step:g}")
+        for epsilon in self.epsilons:
+            is_fraction = self.norm in ("linf", "rms")
+            check_epsilon(
+                epsilon,
+                flag="--epsilons",
+                largest=1.0 if is_fraction else math.inf,
+                hint="an epsilon is a fraction of the pixel range, and 8/255 is 0.0314"
+                if is_fraction
+                else "",
+            )
+        own = ("relative_step", "random_start", "judged")
+        unfit = [f"--{name.replace('_', '-')}" for name in own if getattr(self, name) is not None]
+        if WORST_CASE in self.attack and unfit:
+            raise InputError(
+                f"--attack {WORST_CASE} runs each attack with its own step, start and judging: leave out "
+                f"{', '.join(unfit)}"
+            )
+        if self.least_epsilon is not None:
+            if not 0 < self.least_epsilon < math.inf:
+                raise InputError(f"--least-epsilon must be above 0. Received: {self.least_epsilon:g}")
+            if WORST_CASE in self.attack or any(name.startswith(FOOLBOX) for name in self.attack):
+                raise InputError(
+                    f"--least-epsilon: search with one of {', '.join(STREAMED_ATTACKS)}; of worst-case and of "
+                    "Foolbox's attacks there is no least epsilon to search"
+                )
+        for option in self.foolbox_options:
+            if "=" not in option:
+                raise InputError(f"--foolbox-options are NAME=VALUE. Received: {option!r}")
+
+
+def make_attack_plan(
+    config: AttackConfig, *, image_shape: Sequence[int], class_names: Sequence[str]
+) -> MeasurePlan:
+    """Makes the choices that the pictures' size and the classes decide.
+
+    Args:
+        config: What the user gave.
+        image_shape: ``(height, width, channels)`` of the records.
+        class_names: Names of the classes, by label.
+
+    Raises:
+        InputError: If the target is no class, or an attack of Foolbox is unknown.
+    """
+    attacks = tuple(
+        _plan_attack(name, config, image_shape=image_shape, class_names=class_names) for name in config.attack
+    )
+    batch_size = config.batch_size or default_batch_size(image_shape)
+    own = {
+        "attack": list(config.attack),
+        "norm": config.norm,
+        "epsilons": {attack.norm: list(attack.epsilons) for attack in attacks},
+        "foolbox_options": list(config.foolbox_options),
+        "batch_size": batch_size,
+    }
+    names = ("independent", "least_epsilon", "steps", "relative_step", "random_start", "judged", "quantise")
+    own |= {name: getattr(config, name) for name in (*names, "restarts", "target", "draws", "save")}
+    notes = order_notes({"--epsilons": config.epsilons})
+    return MeasurePlan(config, attacks, batch_size, notes, config.shared_settings() | own)
+
+
+def _plan_attack(
+    name: str, config: AttackConfig, *, image_shape: Sequence[int], class_names: Sequence[str]
+) -> PlannedAttack:
+    if name.startswith(FOOLBOX):
+        return _plan_foolbox(name, config, image_shape)
+    stages = [name]
+    if name == WORST_CASE:
+        stages = [stage for stage, least_classes in _WORST_CASE if len(class_names) >= least_classes]
+    requests = tuple(
+        AttackRequest(
+            stage,
+            config.norm,
+            _epsilons(config, config.norm, image_shape),
+            is_independent=config.independent and name != WORST_CASE,
+            least_epsilon_width=config.least_epsilon,
+            num_steps=config.steps,
+            relative_step=config.relative_step,
+            has_random_start=config.random_start,
+            judged=config.judged,
+            is_quantised=config.quantise,
+            num_restarts=config.restarts,
+            target=_target(config.target, class_names),
+            num_draws=config.draws,
+        )
+        for stage in stages
+    )
+    return PlannedAttack(name, config.norm, requests)
+
+
+def _plan_foolbox(name: str, config: AttackConfig, image_shape: Sequence[int]) -> PlannedAttack:
+    # Foolbox itself has to be asked which norm a class has; it is imported only if one is named.
+    from bioattack.attacks.foolbox_names import attack_norm, build_foolbox_attack
+
+    class_name = name.removeprefix(FOOLBOX)
+    pairs = [option.partition("=") for option in config.foolbox_options]
+    options = tuple((key, value) for key, _, value in pairs)
+    norm = attack_norm(build_foolbox_attack(class_name, dict(options)))
+    request = FoolboxRequest(class_name, options, norm, _epsilons(config, norm, image_shape))
+    return PlannedAttack(name, norm, (request,))
+
+
+def _epsilons(config: AttackConfig, norm: str, image_shape: Sequence[int]) -> tuple[float, ...]:
+    if config.epsilons:
+        return tuple(sorted(set(config.epsilons)))
+    num_values = math.prod(image_shape)
+    scale = {"l2": math.sqrt(num_values), "l1": num_values, "l0": num_values}.get(norm, 1.0)
+    if scale == 1.0:
+        return _DEFAULT_EPSILONS
+    return tuple(two_digits(epsilon * scale) for epsilon in _DEFAULT_EPSILONS)
+
+
+def _target(target: str | None, class_names: Sequence[str]) -> int | None:
+    if target is None:
+        return None
+    if target in class_names:
+        return list(class_names).index(target)
+    if target.isdecimal() and int(target) < len(class_names):
+        return int(target)
+    raise InputError(
+        f"--target: there is no class {target!r}; give one of {', '.join(class_names[:5])}, ... or a number "
+        f"from 0 to {len(class_names) - 1}"
+    )
+
+
+def describe_plan(plan: MeasurePlan) -> list[dict[str, Any]]:
+    """Says of each attack what it is made of, for the summary and for ``--dry-run``."""
+    return [
+        {
+            "attack": attack.name,
+            "norm": attack.norm,
+            "epsilons": list(attack.epsilons),
+            "judged": attack.judged,
+            "stages": [dataclasses.asdict(stage) for stage in attack.stages],
+        }
+        for attack in plan.attacks
+    ]
