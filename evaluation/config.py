@@ -207,7 +207,7 @@ def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> MeasureP
         )
     wanted = {
         "linf": config.epsilons,
-        "l2": config.epsilons_l2 or tuple(two_digits(epsilon * largest) for epsilon in config.epsilons),
+        "l2": config.epsilons_l2 or tuple(_two_digits(epsilon * largest) for epsilon in config.epsilons),
     }
     requests = []
     for norm in dict.fromkeys(config.norms):
@@ -269,10 +269,10 @@ def check_epsilon(epsilon: float, *, flag: str, largest: float, hint: str) -> No
         raise InputError(f"{flag} must be {bound}{': ' if hint else ''}{hint}. Received: {epsilon:g}")
 
 
-def two_digits(value: float) -> float:
+def _two_digits(value: float) -> float:
     """Rounds to two significant digits.
 
-    >>> two_digits(0.11085)
+    >>> _two_digits(0.11085)
     0.11
     """
     return float(f"{value:.2g}")

@@ -4,7 +4,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from bioattack.cli.common import DONE, Command, open_streams, parse, prepare_tensorflow, print_result, run
+from bioattack.cli.common import (
+    CHECK_FAILED,
+    DONE,
+    Command,
+    open_streams,
+    parse,
+    prepare_tensorflow,
+    print_result,
+    run,
+)
 from bioattack.evaluation.config import EvaluateConfig
 
 COMMAND = Command(
@@ -25,17 +34,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(config: EvaluateConfig) -> int:
     prepare_tensorflow()
+    from bioattack.evaluation.audit import failed_checks
     from bioattack.evaluation.evaluate import evaluate
 
     summary = evaluate(config)
-    kept = ("was_complete", "settings", "protocol", "data", "clean", "adversarial", "notes")
+    kept = ("was_complete", "settings", "protocol", "data", "clean", "adversarial", "notes", "audit")
     result = {
         "output": str(config.output),
         "report": None if config.dry_run else str(config.output / "report.html"),
         **{name: summary[name] for name in kept if name in summary},
     }
     print_result(result, _lines(config, summary), as_json=config.json)
-    return DONE
+    failed = failed_checks(summary.get("audit")) if config.audit else []
+    sys.stderr.write("".join(f"audit: {line}\n" for line in failed))
+    return CHECK_FAILED if failed else DONE
 
 
 def _lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
@@ -57,9 +69,20 @@ def _lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
     lines += [
         f"{name:<{first}}" + "".join(f"{cell:<{width}}" for cell in cells) for name, cells in rows.items()
     ]
+    lines += _audit_lines(summary)
     if summary["was_complete"]:
         lines += ["", f"{config.output} was complete already: nothing was measured again"]
     return [*(line.rstrip() for line in lines), "", f"report: {config.output / 'report.html'}"]
+
+
+def _audit_lines(summary: dict[str, Any]) -> list[str]:
+    from bioattack.evaluation.audit_words import audit_sentence
+
+    lines = [
+        f"audit of {model['model']} on {model['num_images']} pictures: {audit_sentence(model)}"
+        for model in (summary.get("audit") or {"models": []})["models"]
+    ]
+    return ["", *lines] if lines else []
 
 
 def _plan_lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
@@ -72,6 +95,11 @@ def _plan_lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
             f"  {attack['norm']}, at most {attack['steps']} steps, epsilons "
             f"{' '.join(map(str, settings['epsilons'][attack['norm']]))}"
             for attack in summary["protocol"]["attacks"]
+        ),
+        *(
+            [f"  audited on the first {min(config.audit_images, data['num_images'])} of them"]
+            if config.audit
+            else []
         ),
         f"  judged at {summary['protocol']['judged_words']}, into {config.output}",
     ]
