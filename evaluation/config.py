@@ -102,8 +102,8 @@ class EvaluateConfig(MeasureConfig):
         independent: Attack at every epsilon, also the pictures that fell at a smaller one.
         audit: Afterwards ask of each model whether its gradient can be believed (random answers, zero or
             false gradients, attacks that are weaker where they should be stronger), and exit with 1 when a
-            check does not hold. Takes as long as some 30,000 gradients of single pictures: half a minute for a
-            small network, some minutes for a ResNet-20.
+            check does not hold. It takes as long as some 30,000 gradients of single pictures: half a minute for
+            a small network, some minutes for a ResNet-20.
         audit_images: Pictures of the audit, the first of those under test.
     """
 
@@ -207,7 +207,7 @@ def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> MeasureP
         )
     wanted = {
         "linf": config.epsilons,
-        "l2": config.epsilons_l2 or tuple(_two_digits(epsilon * largest) for epsilon in config.epsilons),
+        "l2": config.epsilons_l2 or tuple(two_digits(epsilon * largest) for epsilon in config.epsilons),
     }
     requests = []
     for norm in dict.fromkeys(config.norms):
@@ -269,10 +269,10 @@ def check_epsilon(epsilon: float, *, flag: str, largest: float, hint: str) -> No
         raise InputError(f"{flag} must be {bound}{': ' if hint else ''}{hint}. Received: {epsilon:g}")
 
 
-def _two_digits(value: float) -> float:
+def two_digits(value: float) -> float:
     """Rounds to two significant digits.
 
-    >>> _two_digits(0.11085)
+    >>> two_digits(0.11085)
     0.11
     """
     return float(f"{value:.2g}")

@@ -40,7 +40,7 @@ from bioattack.evaluation.results import (
     read_summary,
 )
 from bioattack.evaluation.robustness import Batch, Pictures, RobustnessMeasurement
-from bioattack.evaluation.tables import adversarial_table, clean_table, per_class_table
+from bioattack.evaluation.tables import adversarial_table, clean_table, least_epsilon_table, per_class_table
 from bioattack.files import only_writer, replacing
 from bioattack.provenance import git_commit, versions
 from bioattack.tfrecords_builder.reading import Records, explain_read_errors, open_records
@@ -281,6 +281,8 @@ def write_summary(output: Path, frame: dict[str, Any], *, seconds: float) -> dic
         "adversarial": adversarial_table(results),
         "per_class": per_class_table(results, class_names=class_names),
     }
+    if (least := least_epsilon_table(results)).size:
+        tables["least_epsilon"] = least
     (output / TABLES).mkdir(exist_ok=True)
     for name, table in tables.items():
         with replacing(output / TABLES / f"{name}.csv") as partial:
