@@ -24,7 +24,8 @@ An image that fell at one epsilon counts as fallen at the larger ones, with the 
 further steps, unless the epsilons were run apart (``settings.independent``). ``epsilon_low`` and
 ``epsilon_high`` are empty but where the least epsilon was searched: the largest one withstood, and the least
 one that fooled (``inf`` where none did); both are 0 for an image that was wrong already. Such rows have
-``epsilon_high`` for ``epsilon``, or the largest one tried. ``rms`` is ``l2`` over the root of the number of values.
+``epsilon_high`` for ``epsilon``, or the largest one tried. ``rms`` is ``l2`` over the root of the number of
+values.
 ``margin_*`` is the logit of the true class minus the largest other logit. ``seconds`` is the image's share
 of its batch's time and the only column that differs between two runs of the same command.
 
