@@ -1,8 +1,9 @@
-"""Foolbox's projected gradient descent on our classifiers; the only place that imports Foolbox.
+"""Foolbox's projected gradient descent on our classifiers, and the models its attacks are given.
 
-Step, normalisation and projection are Foolbox's own. Added here: success at any iterate, a random start
-that depends on the image and not on its batch mates, one compiled function for logits and gradient. Images
-that are wrong already, or have fallen, cost nothing more.
+This is the only place that imports Foolbox; ``foolbox_by_name`` runs its other attacks. Step, normalisation
+and projection are Foolbox's own. Added here: success at any iterate, a random start that depends on the image
+and not on its batch mates, one compiled function for logits and gradient. Images that are wrong already, or
+have fallen, cost nothing more.
 """
 
 import dataclasses
@@ -23,14 +24,46 @@ with warnings.catch_warnings():
     # Foolbox 3.3.4 imports a name that SciPy has moved.
     warnings.filterwarnings("ignore", message=".*scipy.ndimage.filters", category=DeprecationWarning)
     from foolbox import TensorFlowModel
-    from foolbox.attacks.base import get_criterion, raise_if_kwargs
+    from foolbox import attacks as foolbox_attacks
+    from foolbox import distances as foolbox_distances
+    from foolbox.attacks.base import (
+        AttackWithDistance,
+        FlexibleDistanceMinimizationAttack,
+        MinimizationAttack,
+        get_criterion,
+        raise_if_kwargs,
+    )
     from foolbox.attacks.gradient_descent_base import (
         BaseGradientDescent,
         L2BaseGradientDescent,
         LinfBaseGradientDescent,
     )
+    from foolbox.criteria import Misclassification, TargetedMisclassification
+    from foolbox.distances import Distance, LpDistance
+
+__all__ = [
+    "BOUNDS",
+    "AttackBatch",
+    "AttackOutcome",
+    "AttackWithDistance",
+    "BridgedModel",
+    "Distance",
+    "FlexibleDistanceMinimizationAttack",
+    "L2ProjectedGradientDescent",
+    "LinfProjectedGradientDescent",
+    "LpDistance",
+    "MinimizationAttack",
+    "Misclassification",
+    "TargetedMisclassification",
+    "WatchedModel",
+    "foolbox_attacks",
+    "foolbox_distances",
+]
 
 BOUNDS = (0.0, 1.0)
+
+# Foolbox's HopSkipJump asks for ever without an end once its update is NaN.
+_MOST_CALLS_WITH_NAN = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +93,16 @@ class AttackOutcome:
         num_steps: ``(batch,)`` gradient steps that led there.
         has_zero_gradient: ``(batch,)``; true where the attack had no gradient to start from, so that its
             failure says nothing about robustness.
+        least_distance: ``(batch,)``, float64, for attacks that search for the nearest fooling image: its
+            distance in the attack's norm, infinite where none was found and NaN where none was sought.
+            ``None`` for the others.
     """
 
     adversarial_images: np.ndarray
     logits: np.ndarray
     num_steps: np.ndarray
     has_zero_gradient: np.ndarray
+    least_distance: np.ndarray | None = None
 
 
 class BridgedModel(TensorFlowModel):
@@ -76,8 +113,7 @@ class BridgedModel(TensorFlowModel):
     """
 
     def __init__(self, classifier: Classifier) -> None:
-        device = "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
-        super().__init__(classifier.logits, bounds=BOUNDS, device=device)
+        super().__init__(classifier.logits, bounds=BOUNDS, device=_device())
         self.classifier = classifier
         signature = [
             tf.TensorSpec((None, *classifier.image_shape), tf.float32),
@@ -107,6 +143,81 @@ class BridgedModel(TensorFlowModel):
         if gradients is None:
             raise InputError(f"model {self.classifier.name} has no gradient with respect to the pictures")
         return logits, gradients
+
+
+class WatchedModel(TensorFlowModel):
+    """A classifier as Foolbox takes it, which keeps what an attack does not tell.
+
+    Args:
+        classifier: The classifier.
+        num_images: Images that are attacked together.
+
+    Attributes:
+        num_calls: How often the attack has asked for logits.
+        has_zero_gradient: ``(num_images,)``; true where the first gradient that the attack took was all zero.
+            False for attacks that take none.
+    """
+
+    def __init__(self, classifier: Classifier, *, num_images: int) -> None:
+        super().__init__(self._watched_logits, bounds=BOUNDS, device=_device())
+        self.classifier = classifier
+        self.num_calls = 0
+        self.has_zero_gradient = np.zeros(num_images, bool)
+        self._num_calls_with_nan = 0
+        self._is_gradient_wanted = False
+        self._is_gradient_seen = False
+
+    def check_gradient(self) -> None:
+        """Refuses a model of which a gradient was wanted and none came.
+
+        Raises:
+            InputError: If there is no gradient with respect to the images.
+        """
+        if self._is_gradient_wanted and not self._is_gradient_seen:
+            raise InputError(
+                "the model has no gradient with respect to the pictures; an attack that goes by classes "
+                "alone, such as HopSkipJumpAttack, needs none"
+            )
+
+    def _watched_logits(self, images: tf.Tensor) -> tf.Tensor:
+        self.check_gradient()
+        self.num_calls += 1
+        self._num_calls_with_nan += int(tf.reduce_any(tf.math.is_nan(images)))
+        if self._num_calls_with_nan > _MOST_CALLS_WITH_NAN:
+            raise InputError("it goes on asking about pictures that are NaN")
+        return self.classifier.logits(self._watched(images)) + self._nothing(images)
+
+    def _watched(self, images: tf.Tensor) -> tf.Tensor:
+        """The images themselves; a gradient that flows back through them is looked at on its way."""
+
+        @tf.custom_gradient
+        def identity(inputs: tf.Tensor) -> tuple[tf.Tensor, Any]:
+            return tf.identity(inputs), self._note_gradient
+
+        return identity(images)
+
+    def _note_gradient(self, gradients: tf.Tensor) -> tf.Tensor:
+        if not self._is_gradient_seen and len(gradients) == len(self.has_zero_gradient):
+            self.has_zero_gradient = ~np.any(gradients.numpy(), axis=(1, 2, 3))
+        self._is_gradient_seen = True
+        return gradients
+
+    def _nothing(self, images: tf.Tensor) -> tf.Tensor:
+        """Zeros that know when a gradient is taken, even where none flows through the model itself."""
+
+        @tf.custom_gradient
+        def zeros(inputs: tf.Tensor) -> tuple[tf.Tensor, Any]:
+            def note(gradients: tf.Tensor) -> tf.Tensor:  # noqa: ARG001
+                self._is_gradient_wanted = True
+                return tf.zeros_like(inputs)
+
+            return tf.zeros((len(inputs), 1)), note
+
+        return zeros(images)
+
+
+def _device() -> str:
+    return "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
 
 
 class _ProjectedGradientDescent(BaseGradientDescent):
