@@ -63,11 +63,13 @@ def _reported(state: State) -> tuple[State, tf.Tensor]:
 def _put(
     slots: Slots, state: State, new_slots: Slots, new_state: State, places: tf.Tensor
 ) -> tuple[Slots, State]:
-    """Puts new rows into some slots."""
+    """Puts new rows into some slots, and behind them where there are none yet."""
     where = places[:, None]
+    num_more = tf.maximum(0, tf.reduce_max(places) + 1 - tf.shape(slots.labels)[0])
 
     def put(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-        return tf.tensor_scatter_nd_update(old, where, new)
+        room = tf.zeros(tf.concat([num_more[None], tf.shape(old)[1:]], 0), old.dtype)
+        return tf.tensor_scatter_nd_update(tf.concat([old, room], 0), where, new)
 
     return (
         Slots(*(put(old, new) for old, new in zip(slots, new_slots, strict=True))),

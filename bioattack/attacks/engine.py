@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -144,14 +145,14 @@ class Engine:
         images = read_stream(stream, self.model, first_batch=self.num_batches_read)
         while True:
             self._fill(images)
-            if not any(self.tasks):
+            if self.is_dry and not any(self.tasks):
                 break
-            if self.attack.has_cheap_look and self._expected_over() > _LOOK_IF_OVER:
+            # No slot may be filled, and yet images be left: as many as may wait were wrong before.
+            if any(self.tasks) and self.attack.has_cheap_look and self._expected_over() > _LOOK_IF_OVER:
                 self._pass(is_look=True)
                 self._fill(images)
-                if not any(self.tasks):
-                    break
-            self._pass(is_look=False)
+            if any(self.tasks):
+                self._pass(is_look=False)
             yield self._complete()
         yield self._complete(is_last=True)
 
@@ -182,8 +183,7 @@ class Engine:
 
     def _fill(self, images: Iterator[list[Image]]) -> None:
         """Starts the next trials, of the images in the slots and of new ones in the free slots."""
-        wanted = range(self.batch_size) if self.slots is None else range(len(self.tasks))
-        for place in wanted:
+        for place in range(self.batch_size):
             if place < len(self.tasks) and self.tasks[place] is not None:
                 continue
             task = self._next_task(images)
@@ -220,7 +220,8 @@ class Engine:
 
     def _is_window_full(self) -> bool:
         num_waiting = self.statistics.num_images - self.next_index
-        num_bytes = next((task.image.pixels.nbytes for task in self.tasks if task is not None), 1)
+        kept = itertools.chain(filter(None, self.tasks), self.waiting, self.finished.values())
+        num_bytes = next((task.image.pixels.nbytes for task in kept), 1)
         return num_waiting >= max(
             8 * self.batch_size, _WINDOW_BYTES // (num_bytes * (1 + self.search.num_outcomes))
         )
@@ -252,6 +253,7 @@ class Engine:
         else:
             where = tf.constant(places, tf.int32)
             self.slots, self.state = self.compiled.put(self.slots, self.state, slots, state, where)
+            self.steps = np.pad(self.steps, (0, len(self.tasks) - len(self.steps)))
             self.steps[places] = 0
 
     def _make_slots(self, images: Sequence[Image], trials: Sequence[Trial]) -> Slots:
