@@ -1,48 +1,40 @@
 """The harness every attack passes: bounds, budget, no change where already wrong, same seed same result."""
 
-from typing import NamedTuple, Protocol
+import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from bioattack.attacks.foolbox_bridge import AttackBatch, AttackOutcome, BridgedModel
+from bioattack.attacks.foolbox_bridge import AttackBatch
+from bioattack.attacks.lengths import lengths
+from bioattack.attacks.request import AttackRequest
+from bioattack.attacks.run import AttackedImages, attack_images
 from bioattack.classifier import Classifier, load_classifier
 from bioattack.errors import InputError
 from bioattack.testing.checking import require
 
 # Sums of float32 squares over an image stay within this fraction of the true norm.
 _RELATIVE_SLACK = 1e-5
-
-
-class Attack(Protocol):
-    """What the harness needs of an attack."""
-
-    norm: str
-
-    def attack(
-        self, model: BridgedModel, batch: AttackBatch, *, epsilon: float, seed: int = 0
-    ) -> AttackOutcome:
-        """Attacks a batch of images."""
+# Fewer slots than images, so that they come and go.
+_NUM_SLOTS = 5
 
 
 class AttackCase(NamedTuple):
     """One row of the table of attacks under test.
 
     Args:
-        attack: The attack.
-        epsilon: A budget at which it fools some, not necessarily all, images of ``made_up_batch``.
+        request: The attack, with one epsilon at which it fools some images of ``made_up_batch``.
         needs_gradient: Whether it must refuse a classifier without a gradient.
     """
 
-    attack: Attack
-    epsilon: float
-    needs_gradient: bool
+    request: AttackRequest
+    needs_gradient: bool = True
 
 
 def norm_of(perturbation: np.ndarray, norm: str) -> np.ndarray:
     """Measures each image's perturbation, ``(batch, ...)`` to ``(batch,)``, in double precision."""
-    flat = np.abs(np.asarray(perturbation, np.float64).reshape(len(perturbation), -1))
-    return flat.max(1) if norm == "linf" else np.sqrt((flat**2).sum(1))
+    return np.array([lengths(one)[norm] for one in np.asarray(perturbation)])
 
 
 def made_up_classifier() -> Classifier:
@@ -73,54 +65,64 @@ def check_attack(case: AttackCase) -> None:
     """Checks one attack.
 
     Args:
-        case: The attack, a budget, and whether it needs a gradient.
+        case: The attack, its budget, and whether it needs a gradient.
 
     Raises:
         AssertionError: If the attack leaves [0, 1] or its budget, touches an image that is wrong already,
             reports other logits than the model gives, depends on batch mates, or does not repeat itself.
     """
     classifier = made_up_classifier()
-    model, batch = BridgedModel(classifier), made_up_batch(classifier)
-    images = np.asarray(batch.images)
-    outcome = case.attack.attack(model, batch, epsilon=case.epsilon, seed=7)
-    adversarial_images = outcome.adversarial_images
+    batch, request, epsilon = made_up_batch(classifier), case.request, case.request.epsilons[-1]
+    images, is_attacked = np.asarray(batch.images), batch.is_attacked
+    outcome = _attack(classifier, batch, request)
+    adversarial_images = outcome.adversarial_images[-1]
 
     _hold(adversarial_images.dtype == np.float32, "adversarial images are float32")
     _hold(bool((adversarial_images >= 0).all() and (adversarial_images <= 1).all()), "they lie in [0, 1]")
-    size = norm_of(adversarial_images - images, case.attack.norm)
-    _hold(bool((size <= case.epsilon * (1 + _RELATIVE_SLACK) + 1e-7).all()), f"within {case.epsilon}: {size}")
-    _hold(bool((size[~batch.is_attacked] == 0).all()), "images that are wrong already are not touched")
-    _hold(bool((outcome.num_steps[~batch.is_attacked] == 0).all()), "nor counted as steps")
-    _hold(bool((size[batch.is_attacked] > 0).any()), "something is changed elsewhere")
-    fallen = outcome.logits.argmax(1) != batch.labels
-    _hold(bool(fallen[batch.is_attacked].any()), f"epsilon {case.epsilon} fools at least one image")
+    size = norm_of(adversarial_images - images, request.norm)
+    _hold(bool((size <= epsilon * (1 + _RELATIVE_SLACK) + 1e-7).all()), f"within {epsilon}: {size}")
+    _hold(bool((size[~is_attacked] == 0).all()), "images that are wrong already are not touched")
+    _hold(bool((outcome.num_steps[-1][~is_attacked] == 0).all()), "nor counted as steps")
+    _hold(bool((size[is_attacked] > 0).any()), "something is changed elsewhere")
+    fallen = outcome.logits[-1].argmax(1) != batch.labels
+    _hold(bool(outcome.is_fooled[-1].any()), f"epsilon {epsilon} fools at least one image")
+    _hold(bool((fallen & is_attacked == outcome.is_fooled[-1]).all()), "fooled is what the model gets wrong")
     np.testing.assert_allclose(
-        outcome.logits[batch.is_attacked],
-        classifier.logits(adversarial_images).numpy()[batch.is_attacked],
+        outcome.logits[-1],
+        classifier.logits(adversarial_images).numpy(),
         atol=1e-4,
         err_msg="the logits are those of the adversarial images",
     )
-    _check_repeats(case, model, batch, outcome)
-    nothing = case.attack.attack(model, batch, epsilon=0.0, seed=7)
-    np.testing.assert_array_equal(nothing.adversarial_images, images, err_msg="epsilon 0 changes nothing")
+    _check_repeats(case, classifier, batch, outcome)
+    nothing = _attack(classifier, batch, dataclasses.replace(request, epsilons=(0.0,)))
+    np.testing.assert_array_equal(nothing.adversarial_images[0], images, err_msg="epsilon 0 changes nothing")
     _check_needs_gradient(case, batch)
 
 
-def _check_repeats(case: AttackCase, model: BridgedModel, batch: AttackBatch, outcome: AttackOutcome) -> None:
-    again = case.attack.attack(model, batch, epsilon=case.epsilon, seed=7)
+def _attack(classifier: Classifier, batch: AttackBatch, request: AttackRequest) -> AttackedImages:
+    return attack_images(
+        classifier,
+        batch.images,
+        batch.labels,
+        request,
+        image_ids=batch.image_ids,
+        batch_size=_NUM_SLOTS,
+        seed=7,
+    )
+
+
+def _check_repeats(
+    case: AttackCase, classifier: Classifier, batch: AttackBatch, outcome: AttackedImages
+) -> None:
+    again = _attack(classifier, batch, case.request)
     np.testing.assert_array_equal(
         again.adversarial_images, outcome.adversarial_images, err_msg="same seed, same result"
     )
     order = np.arange(len(batch.image_ids))[::-1]
-    mirrored = AttackBatch(
-        batch.images[order],
-        batch.labels[order],
-        [batch.image_ids[i] for i in order],
-        batch.is_attacked[order],
-    )
-    turned = case.attack.attack(model, mirrored, epsilon=case.epsilon, seed=7).adversarial_images[order]
+    mirrored = AttackBatch(batch.images[order], batch.labels[order], [batch.image_ids[i] for i in order])
+    turned = _attack(classifier, mirrored, case.request).adversarial_images[:, order]
     # The libraries' last bits, magnified by the sign, may turn single pixels; batch mates may not do more.
-    share = np.mean(np.abs(turned - outcome.adversarial_images) > 1e-4 * case.epsilon)
+    share = np.mean(np.abs(turned - outcome.adversarial_images) > 1e-4 * case.request.epsilons[-1])
     _hold(share < 0.01, f"the result does not depend on batch mates (differs in {share:.1%} of pixels)")
 
 
@@ -130,7 +132,7 @@ def _check_needs_gradient(case: AttackCase, batch: AttackBatch) -> None:
         lambda images: smooth.logits(tf.round(images * 8) / 8), name="stepped", image_shape=(8, 8, 3)
     )
     try:
-        case.attack.attack(BridgedModel(stepped), batch, epsilon=case.epsilon)
+        _attack(stepped, batch, case.request)
         is_refused = False
     except InputError:
         is_refused = True
