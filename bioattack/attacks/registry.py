@@ -9,12 +9,7 @@ from bioattack.errors import InputError
 NORMS = ("linf", "l2")
 JUDGED = ("any", "last")
 
-ATTACKS: dict[tuple[str, str], str] = {
-    ("pgd", "linf"): "bioattack.attacks.foolbox_bridge:LinfProjectedGradientDescent",
-    ("pgd", "l2"): "bioattack.attacks.foolbox_bridge:L2ProjectedGradientDescent",
-}
-
-STREAMED_ATTACKS: dict[str, str] = {
+ATTACKS: dict[str, str] = {
     "fgsm": "bioattack.attacks.gradient_descent:FastGradientMethod",
     "bim": "bioattack.attacks.gradient_descent:BasicIterativeMethod",
     "pgd": "bioattack.attacks.gradient_descent:ProjectedGradientDescent",
@@ -22,6 +17,12 @@ STREAMED_ATTACKS: dict[str, str] = {
     "apgd": "bioattack.attacks.apgd:AutoProjectedGradientDescent",
     "square": "bioattack.attacks.square:SquareAttack",
 }
+
+#: Go by the logits alone, so that a model without a gradient will do.
+GRADIENT_FREE_ATTACKS = frozenset({"square"})
+
+#: Names of ``bioattack.attacks.losses``, which cannot be asked without TensorFlow.
+LOSS_NAMES = ("ce", "margin", "dlr", "dlr-targeted")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,40 +77,24 @@ PROTOCOLS: dict[str, dict[str, AttackSettings]] = {
 }
 
 
-def build_attack(name: str, *, norm: str, settings: AttackSettings) -> Any:
-    """Makes an attack by name.
-
-    Args:
-        name: A name in ``ATTACKS``.
-        norm: ``"linf"`` or ``"l2"``.
-        settings: How it is run and judged.
-
-    Raises:
-        InputError: If there is no such attack in that norm.
-    """
-    if (name, norm) not in ATTACKS:
-        known = ", ".join(f"{attack} in {of}" for attack, of in ATTACKS)
-        raise InputError(f"there is no attack {name} in the norm {norm}; there are {known}")
-    module, _, class_name = ATTACKS[name, norm].partition(":")
-    return getattr(importlib.import_module(module), class_name)(settings)
-
-
 def find_attack(name: str) -> tuple[str, str | None]:
     """Splits ``"apgd-dlr"`` into the attack and its loss; the loss is None where none is named.
 
     Raises:
-        InputError: If there is no such attack.
+        InputError: If there is no such attack or loss.
 
     >>> find_attack("apgd-dlr")
     ('apgd', 'dlr')
     """
     attack, _, loss = name.partition("-")
-    if attack not in STREAMED_ATTACKS:
-        raise InputError(f"there is no attack {name!r}; there are {', '.join(STREAMED_ATTACKS)}")
+    if attack not in ATTACKS:
+        raise InputError(f"there is no attack {name!r}; there are {', '.join(ATTACKS)}")
+    if attack != name and loss not in LOSS_NAMES:
+        raise InputError(f"there is no loss {loss!r} for {attack}; there are {', '.join(LOSS_NAMES)}")
     return attack, loss or None
 
 
 def attack_class(name: str) -> Any:
     """Loads the class of an attack."""
-    module, _, class_name = STREAMED_ATTACKS[find_attack(name)[0]].partition(":")
+    module, _, class_name = ATTACKS[find_attack(name)[0]].partition(":")
     return getattr(importlib.import_module(module), class_name)

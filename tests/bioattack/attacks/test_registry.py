@@ -3,14 +3,40 @@ import sys
 
 import pytest
 
-from bioattack.attacks.registry import ATTACKS, PROTOCOLS, AttackSettings, build_attack
+from bioattack.attacks.registry import ATTACKS, NORMS, PROTOCOLS, AttackSettings, attack_class, find_attack
 from bioattack.errors import InputError
 
 
-def test_every_protocol_has_every_norm_and_every_attack_builds():
-    for settings in PROTOCOLS.values():
-        for name, norm in ATTACKS:
-            assert build_attack(name, norm=norm, settings=settings[norm]).norm == norm
+@pytest.mark.parametrize("name", ATTACKS)
+def test_every_attack_of_the_table_can_be_made(name):
+    attack = attack_class(name)
+    for norm in attack.defaults:
+        made = attack.make(norm=norm, num_classes=10, overrides={})
+        assert made.norm == norm
+        assert made.num_steps == attack.defaults[norm].num_steps
+
+
+def test_every_protocol_has_every_norm():
+    assert all(set(settings) == set(NORMS) for settings in PROTOCOLS.values())
+
+
+def test_the_foolbox_protocol_has_foolboxs_defaults():
+    from foolbox import attacks
+
+    for norm, name in (("linf", "Linf"), ("l2", "L2")):
+        theirs = getattr(attacks, f"{name}ProjectedGradientDescentAttack")()
+        settings = PROTOCOLS["foolbox"][norm]
+        assert (theirs.steps, theirs.rel_stepsize, theirs.random_start, theirs.abs_stepsize) == (
+            settings.num_steps,
+            settings.relative_step,
+            settings.has_random_start,
+            None,
+        )
+
+
+def test_names_carry_their_loss():
+    assert find_attack("pgd") == ("pgd", None)
+    assert find_attack("apgd-dlr-targeted") == ("apgd", "dlr-targeted")
 
 
 def test_the_paper_protocol_is_foolbox_2s_basic_iterative_method():
@@ -20,8 +46,8 @@ def test_the_paper_protocol_is_foolbox_2s_basic_iterative_method():
 
 
 def test_unknown_attack_is_refused():
-    with pytest.raises(InputError, match="there is no attack magic in the norm linf; there are pgd in linf"):
-        build_attack("magic", norm="linf", settings=PROTOCOLS["paper"]["linf"])
+    with pytest.raises(InputError, match="there is no attack 'magic'; there are fgsm, bim, pgd"):
+        find_attack("magic")
 
 
 @pytest.mark.parametrize(
