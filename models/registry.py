@@ -34,9 +34,11 @@ def register_model(name: str, target: str) -> None:
     MODELS[name] = target
 
 
+register_model("mobilenet_v2", "bioattack.models.mobilenet_v2:mobilenet_v2")
 register_model("resnet18", "bioattack.models.resnet18:resnet18")
 register_model("resnet20", "bioattack.models.resnet20:resnet20")
 register_model("small_cnn", "bioattack.models.small_cnn:small_cnn")
+register_model("squeezenet", "bioattack.models.squeezenet:squeezenet")
 
 
 def model_names() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-PUBLISHED_NAMES: Mapping[str, str] = {"linear": "logits"}
+PUBLISHED_NAMES: Mapping[str, str] = {"linear": "logits", "predictions": "logits"}
 
 
 def load_published_weights(

@@ -69,7 +69,10 @@ def test_options_replace_those_of_the_preset():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "vgg"}, "model must be one of resnet18, resnet20, small_cnn. Received: model='vgg'"),
+        (
+            {"name": "vgg"},
+            "model must be one of mobilenet_v2, resnet18, .*, squeezenet. Received: model='vgg'",
+        ),
         ({"preset": "large"}, "preset must be one of small, paper. Received: preset='large'"),
         (
             {"options": {"depth": 3}},
