@@ -28,7 +28,8 @@ class PictureOptions(BuildOptions):
         file_column: Column of --labels that names the picture.
         label_column: Column of --labels that names the class.
         groups: Further columns of --labels to keep with every record, such as a country.
-        test_fraction: Part of each class that becomes the test split where the source has no splits.
+        test_fraction: Part of each class that becomes the test split where the source has no splits; 1, with
+            --classes, makes all of it the test split.
     """
 
     source: Path
@@ -64,6 +65,8 @@ class PictureSource(Source):
     def __init__(self, options: PictureOptions) -> None:
         super().__init__(options)
         self.groups = options.groups
+        # Whether classes without a training picture are meant to be there.
+        self.shows_some_classes = False
         if options.groups and options.labels is None:
             raise RecordsError("--groups names columns of a labels file; give that file with --labels")
         self._files = open_files(options.source)
@@ -81,6 +84,17 @@ class PictureSource(Source):
             RecordsError: If a class that must be there is not.
         """
         raise NotImplementedError
+
+    def index_classes(self, counts: Counter[str]) -> dict[str, int]:
+        """Gives the class index of each label; by default the place of a label in ``order_classes``.
+
+        Args:
+            counts: As for ``order_classes``.
+
+        Raises:
+            RecordsError: If a class that must be there is not.
+        """
+        return {name: position for position, name in enumerate(self.order_classes(counts))}
 
     def wants(self, label: str) -> bool:
         """Tells whether pictures with this label are taken; by default all are."""
@@ -105,9 +119,7 @@ class PictureSource(Source):
         labelled, empty = self._label(pictures, folders, layout)
         counts = Counter(entry.label for entry in labelled)
         counts.update(dict.fromkeys(empty, 0))
-        names = self.order_classes(counts)
-        index = {name: position for position, name in enumerate(names)}
-        return self._divide(labelled, index)
+        return self._divide(labelled, self.index_classes(counts))
 
     def _label(
         self, pictures: list[File], folders: list[str], layout: Layout
@@ -213,7 +225,7 @@ class PictureSource(Source):
         items += make_test_split(undivided, test_fraction=self.options.test_fraction, seed=self.options.seed)
         trained = {item.label for item in items if item.split == "train"}
         lacking = [name for name, label in index.items() if label not in trained]
-        if lacking:
+        if lacking and not self.shows_some_classes:
             raise RecordsError(
                 f"no training pictures of {', '.join(lacking)} in {self.options.source}; add some, or remove "
                 "the class"

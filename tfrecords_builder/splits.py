@@ -34,13 +34,15 @@ def make_test_split(items: Sequence[Item], *, test_fraction: float, seed: int) -
     """Divides pictures into train and test, class by class, by the hash of their keys.
 
     Of each class the nearest whole number to ``test_fraction`` becomes test, at least one where the class
-    has two pictures or more, and never all.
+    has two pictures or more, and never all, except that 1 makes all pictures test.
 
     Raises:
-        RecordsError: If ``test_fraction`` is not in [0, 1).
+        RecordsError: If ``test_fraction`` is not in [0, 1].
     """
-    if not 0 <= test_fraction < 1:
-        raise RecordsError(f"--test-fraction must be at least 0 and below 1. Received: {test_fraction}")
+    if not 0 <= test_fraction <= 1:
+        raise RecordsError(f"--test-fraction must be between 0 and 1. Received: {test_fraction}")
+    if test_fraction == 1:
+        return [replace(item, split="test") for item in items]
     is_test: set[str] = set()
     for members in _by_class(items).values():
         num_test = min(max(round(len(members) * test_fraction), 1), len(members) - 1) if test_fraction else 0

@@ -151,12 +151,16 @@ def _summary(result: "BuildResult", options: "BuildOptions") -> dict[str, Any]:
 def _lines(result: "BuildResult", options: "BuildOptions") -> list[str]:
     manifest, plan = result.manifest, result.plan
     counts = {split: info.per_class for split, info in manifest.splits.items()} if manifest else plan.counts
-    width = max(len("class"), *(len(name) for name in result.class_names))
+    names = dict(enumerate(result.class_names))
+    shown = {label: name for label, name in names.items() if any(of[label] for of in counts.values())}
+    width = max(len("class"), *(len(name) for name in shown.values()))
     lines = [f"{'class':<{width}}" + "".join(f"{split:>10}" for split in counts)]
     lines += [
         f"{name:<{width}}" + "".join(f"{counts[split][label]:>10}" for split in counts)
-        for label, name in enumerate(result.class_names)
+        for label, name in shown.items()
     ]
+    if len(shown) < len(names):
+        lines.append(f"{len(names) - len(shown)} of {len(names)} classes have no pictures")
     lines.append(f"{'all':<{width}}" + "".join(f"{sum(counts[split]):>10}" for split in counts))
     if manifest is None:
         size = plan.estimated_bytes / 2**20

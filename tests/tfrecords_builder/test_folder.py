@@ -264,3 +264,43 @@ def test_dollar_street_with_countries(realdata, tmp_path):
     counts = {"train": (12, 11), "test": (3, 3)}
     manifest = check_source("folder", arguments, folder=tmp_path / "out", counts=counts)
     assert manifest.class_names == ("beds", "toothbrush")
+
+
+CLASSES = [["index", "wnid", "name"], [0, "n1", "ant"], [1, "n2", "bee"], [2, "n3", "cat"], [3, "n4", "dog"]]
+
+
+def test_a_list_of_classes_gives_their_order_and_those_that_are_not_shown(tmp_path):
+    files = class_pictures({"train/n3": 3, "train/n1": 2, "train/n7": 1, "val/n4": 1})
+    source = write_files(tmp_path / "source", files)
+    arguments = {"source": source, "classes": _labels(tmp_path / "classes.csv", CLASSES)}
+    manifest = check_source(
+        "folder", arguments, folder=tmp_path / "out", counts={"train": (2, 0, 3, 0), "test": (0, 0, 0, 1)}
+    )
+    assert manifest.class_names == ("ant", "bee", "cat", "dog")
+    assert manifest.class_ids == ("n1", "n2", "n3", "n4")
+    assert manifest.left_out["pictures of other classes"]["count"] == 1
+    assert manifest.source["classes"]["name"] == "classes.csv"
+
+
+def test_labels_may_be_places_in_the_list_of_classes(tmp_path):
+    source = write_files(tmp_path / "source", class_pictures({".": 4}))
+    rows = [["file", "true_index"], ["0.png", 3], ["1.png", 1], ["2.png", -1], ["3.png", 1]]
+    arguments = {
+        "source": source,
+        "labels": _labels(tmp_path / "labels.csv", rows),
+        "label_column": "true_index",
+        "classes": _labels(tmp_path / "classes.csv", CLASSES),
+        "test_fraction": 1.0,
+    }
+    manifest = check_source("folder", arguments, folder=tmp_path / "out", counts={"test": (0, 2, 0, 1)})
+    assert tuple(manifest.splits) == ("test",)
+    assert manifest.left_out["pictures of other classes"] == {"count": 1, "examples": ["2.png"]}
+
+
+def test_a_list_of_other_classes_is_refused(tmp_path):
+    source = write_files(tmp_path / "source", class_pictures({"x": 2, "y": 2}))
+    folder = _folder(source, classes=_labels(tmp_path / "classes.csv", CLASSES))
+    with pytest.raises(
+        RecordsError, match=r"no picture of .* is of a class in .*classes\.csv: the folders or"
+    ):
+        folder.items()

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from bioattack.tfrecords_builder.errors import RecordsError
-from bioattack.tfrecords_builder.labels import LabelColumns, LabelRow, read_labels
+from bioattack.tfrecords_builder.labels import ClassList, LabelColumns, LabelRow, read_classes, read_labels
 
 
 def _write(tmp_path, text):
@@ -59,3 +59,45 @@ def test_missing_and_binary_files_are_refused(tmp_path):
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00file")
     with pytest.raises(RecordsError, match=r"b\.csv is not a csv file in UTF-8"):
         read_labels(tmp_path / "b.csv", LabelColumns())
+
+
+def test_classes_are_read_in_their_order(tmp_path):
+    path = _write(tmp_path, 'index,wnid,name\n0,n9,crane\n1,n3,"tench, Tinca"\n2,n5,crane\n')
+    classes = read_classes(path)
+    assert classes.names == ("crane (n9)", "tench, Tinca", "crane (n5)")
+    assert classes.ids == ("n9", "n3", "n5")
+    # Any column's value may stand for a class, unless it could be two.
+    assert classes.index == {
+        "0": 0, "n9": 0, "crane (n9)": 0,
+        "1": 1, "n3": 1, "tench, Tinca": 1,
+        "2": 2, "n5": 2, "crane (n5)": 2,
+    }  # fmt: skip
+
+
+def test_a_name_is_all_a_class_needs(tmp_path):
+    classes = read_classes(_write(tmp_path, "name\nbee\nant\n"))
+    assert classes == ClassList(("bee", "ant"), None, {"bee": 0, "ant": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("class\nbee\nant\n", "has no column 'name'; its columns are class"),
+        ("name\nbee\n", "lists 1 classes; a classifier needs two or more"),
+        ("name\nbee\nbee\n", "line 3: every class needs a name of its own. Received: 'bee'"),
+        ("name,id\nbee,1\n,2\n", "line 3: every class needs a name of its own. Received: ''"),
+        (
+            "index,name\n1,bee\n2,ant\n",
+            "line 2: the classes must be in the order of their indices.*be 0. Rec",
+        ),
+        ("name,id\nbee\nant,1\n", "line 2: 1 values under 2 column names"),
+    ],
+)
+def test_bad_lists_of_classes_are_refused(tmp_path, text, message):
+    with pytest.raises(RecordsError, match=rf"labels\.csv.*{message}"):
+        read_classes(_write(tmp_path, text))
+
+
+def test_a_missing_list_of_classes_is_refused(tmp_path):
+    with pytest.raises(RecordsError, match=r"cannot read the file of classes .*no\.csv: No such file"):
+        read_classes(tmp_path / "no.csv")

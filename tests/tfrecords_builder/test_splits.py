@@ -53,9 +53,13 @@ def test_never_all_of_a_class():
     }
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1.0, 20.0, float("nan")])
+def test_all_may_be_the_test_split():
+    assert _counts(make_test_split(_items(3, 1), test_fraction=1, seed=0)) == {("test", 0): 3, ("test", 1): 1}
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, 20.0, float("nan")])
 def test_test_fraction_is_checked(fraction):
-    with pytest.raises(RecordsError, match=r"--test-fraction must be at least 0 and below 1. Received"):
+    with pytest.raises(RecordsError, match=r"--test-fraction must be between 0 and 1. Received"):
         make_test_split(_items(3), test_fraction=fraction, seed=0)
 
 
