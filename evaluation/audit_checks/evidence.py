@@ -12,8 +12,9 @@ from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.run import attack_images
 from bioattack.classifier import Classifier
 
-# From less than what undefended models bear to more than what any picture bears.
-LADDER = tuple(step / 255 for step in (1, 2, 4, 8, 16, 32, 64, 128))
+# From less than what undefended models bear to more than what any picture bears. No multiple of these, and of
+# the steps taken from them, lies on the grid of 8 bits, where a model may be sound and nowhere else.
+LADDER = tuple(0.0043 * 2**place for place in range(8))
 
 
 @dataclasses.dataclass(frozen=True)

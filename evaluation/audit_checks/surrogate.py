@@ -8,8 +8,11 @@ from bioattack.evaluation.audit_checks.evidence import Evidence
 
 NAME = "a small network that copies it"
 
-_NUM_UPDATES, _BATCH_SIZE, _LEARNING_RATE = 200, 64, 2e-3
-_NUM_FILTERS = (16, 32)
+_NUM_UPDATES, _BATCH_SIZE, _LEARNING_RATE = 400, 64, 2e-3
+_NUM_FILTERS, _NUM_NOISY = (32, 64), 3
+
+# Larger pictures, and larger maps of features, are averaged down to about this many pixels a side.
+_LARGEST_SIDE, _LARGEST_MAP = 64, 8
 
 
 def learn_surrogate(evidence: Evidence, *, epsilon: float) -> Classifier:
@@ -28,20 +31,32 @@ def learn_surrogate(evidence: Evidence, *, epsilon: float) -> Classifier:
     images = evidence.images
     if evidence.sample.further_images is not None and len(evidence.sample.further_images):
         images = np.concatenate([images, np.asarray(evidence.sample.further_images, np.float32)])
-    noise = random.uniform(-epsilon, epsilon, images.shape).astype(np.float32)
-    images = np.concatenate([images, np.clip(images + noise, 0, 1)])
+    images = np.concatenate([images, *(_noisy(images, epsilon, random) for _ in range(_NUM_NOISY))])
     logits = evidence.logits_of(images)
     answers = np.nan_to_num(logits).argmax(1)
-    network = _Network(images.shape[-1], logits.shape[1], random)
+    network = _Network(images.shape[1:], logits.shape[1], random)
     network.learn(images, answers, random)
     return load_classifier(network, name=NAME, image_shape=evidence.images.shape[1:])
 
 
-class _Network(tf.Module):
-    """Two convolutions of stride 2, the mean and the maximum over places, a linear layer."""
+def _noisy(images: np.ndarray, epsilon: float, random: np.random.Generator) -> np.ndarray:
+    """Adds noise of up to epsilon, of another strength for each picture."""
+    strength = random.uniform(0, epsilon, (len(images), 1, 1, 1))
+    return np.clip(images + random.uniform(-strength, strength, images.shape), 0, 1).astype(np.float32)
 
-    def __init__(self, num_channels: int, num_classes: int, random: np.random.Generator) -> None:
+
+class _Network(tf.Module):
+    """Two convolutions of stride 2 and a linear layer.
+
+    Args:
+        image_shape: ``(height, width, channels)``.
+        num_classes: Number of logits.
+        random: Draws the initial weights.
+    """
+
+    def __init__(self, image_shape: tuple[int, ...], num_classes: int, random: np.random.Generator) -> None:
         super().__init__()
+        self.image_shape = image_shape
 
         def weights(*shape: int) -> tf.Variable:
             # He et al. 2015.
@@ -49,17 +64,21 @@ class _Network(tf.Module):
             return tf.Variable(random.normal(0, deviation, shape).astype(np.float32))
 
         first, second = _NUM_FILTERS
-        self.kernels = [weights(5, 5, num_channels, first), weights(3, 3, first, second)]
+        self.kernels = [weights(5, 5, image_shape[-1], first), weights(3, 3, first, second)]
         self.biases = [tf.Variable(tf.zeros(first)), tf.Variable(tf.zeros(second))]
-        self.dense, self.offset = weights(2 * second, num_classes), tf.Variable(tf.zeros(num_classes))
+        num_features = int(np.prod(self.features(tf.zeros((1, *image_shape))).shape[1:]))
+        self.dense, self.offset = weights(num_features, num_classes), tf.Variable(tf.zeros(num_classes))
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Gives logits."""
-        features = images - 0.5
+        return tf.reshape(self.features(images), (-1, self.dense.shape[0])) @ self.dense + self.offset
+
+    def features(self, images: tf.Tensor) -> tf.Tensor:
+        """Gives ``(batch, height, width, filters)``, height and width at most ``_LARGEST_MAP``."""
+        features = _averaged(tf.ensure_shape(images, (None, *self.image_shape)) - 0.5, _LARGEST_SIDE)
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
             features = tf.nn.relu(tf.nn.conv2d(features, kernel, 2, "SAME") + bias)
-        pooled = [tf.reduce_mean(features, (1, 2)), tf.reduce_max(features, (1, 2))]
-        return tf.concat(pooled, 1) @ self.dense + self.offset
+        return _averaged(features, _LARGEST_MAP)
 
     def learn(self, images: np.ndarray, answers: np.ndarray, random: np.random.Generator) -> None:
         """Minimises the cross-entropy of the answers with Adam."""
@@ -86,3 +105,9 @@ class _Network(tf.Module):
                 tf.constant(answers[chosen].astype(np.int32)),
                 tf.constant(step, tf.float32),
             )
+
+
+def _averaged(images: tf.Tensor, largest: int) -> tf.Tensor:
+    """Averages squares of pixels, so that no side is longer than ``largest``."""
+    factor = -(-max(images.shape[1:3]) // largest)
+    return images if factor == 1 else tf.nn.avg_pool2d(images, factor, factor, "SAME")
