@@ -2,11 +2,13 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bioattack.evaluation.config import PlannedAttack
 from bioattack.evaluation.results import read_results
 from bioattack.evaluation.saved_images import image_folder, image_path
 from bioattack.tfrecords_builder.build import build_source
@@ -14,7 +16,6 @@ from bioattack.tfrecords_builder.reading import Records
 from bioattack.tfrecords_builder.source import BuildOptions, Item, Picture, Source
 
 KIND = "adversarial"
-_KEYS = ["model", "attack", "norm", "epsilon"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,16 +93,27 @@ class AdversarialSource(Source):
 
 
 def write_adversarial_records(
-    output: Path, *, images: Path, records: Records, folder: Path, provenance: dict[str, Any]
+    output: Path,
+    *,
+    attacks: Sequence[PlannedAttack],
+    images: Path,
+    records: Records,
+    folder: Path,
+    provenance: Mapping[str, Mapping[str, Any]],
 ) -> list[Path]:
     """Writes one records folder for each model, attack and epsilon of an attack's table.
 
+    Where the least epsilon was searched, each picture is the one at its own; the folder is named after the
+    largest.
+
     Args:
         output: The attack's output folder, which holds the long table.
+        attacks: What was run.
         images: Where the pictures were saved.
         records: The records that were attacked.
         folder: Where the new ones go.
-        provenance: For the manifests: seed, versions, fingerprints.
+        provenance: For each model, by its name in the table, what the manifests say of where its pictures
+            come from: seed, fingerprints.
 
     Returns:
         The new records folders.
@@ -110,25 +122,35 @@ def write_adversarial_records(
         RecordsError: If one cannot be written.
     """
     results = read_results(output)
-    attacked = results[results["attack"] != "none"]
     written = []
-    for keys, table in attacked.groupby(_KEYS, sort=False):
-        named: dict[str, Any] = dict(zip(_KEYS, keys, strict=True))
-        target = image_folder(folder, **named)
-        options = AdversarialOptions(output=target, workers=1, quiet=True, **named)
-        source = AdversarialSource(
-            options,
-            table=table,
-            folder=image_folder(images, **named),
-            records=records,
-            provenance=provenance
-            | named
-            | {
-                "num_success_8bit": int(table["success_8bit"].sum()),
-                "num_wrong_before": int((~table["correct_clean"]).sum()),
-            },
-        )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        build_source(KIND, source)
-        written.append(target)
+    for model in provenance:
+        for attack in attacks:
+            is_its = (results["model"] == model) & (results["attack"] == attack.name)
+            for epsilon in attack.reported_epsilons:
+                table = results[is_its & (attack.is_search | (results["epsilon"] == epsilon))]
+                named: dict[str, Any] = {
+                    "model": model,
+                    "attack": attack.name,
+                    "norm": attack.norm,
+                    "epsilon": epsilon,
+                }
+                target = image_folder(folder, **named)
+                source = AdversarialSource(
+                    AdversarialOptions(
+                        output=target, seed=provenance[model]["seed"], workers=1, quiet=True, **named
+                    ),
+                    table=table,
+                    folder=image_folder(images, **named),
+                    records=records,
+                    provenance={
+                        **provenance[model],
+                        **named,
+                        "stages": [dataclasses.asdict(stage) for stage in attack.stages],
+                        "num_success_8bit": int(table["success_8bit"].sum()),
+                        "num_wrong_before": int((~table["correct_clean"]).sum()),
+                    },
+                )
+                target.parent.mkdir(parents=True, exist_ok=True)
+                build_source(KIND, source)
+                written.append(target)
     return written

@@ -1,15 +1,19 @@
 """An attack from beginning to end: load, check, attack, write the long table and, if asked, the pictures."""
 
+import shutil
 import time
 from typing import Any
 
 import pandas as pd
 
+from bioattack.attacks.request import AttackRequest
+from bioattack.attacks.run import make_attack
 from bioattack.classifier import Classifier
 from bioattack.errors import InputError
 from bioattack.evaluation import output_folder
 from bioattack.evaluation.adversarial_records import write_adversarial_records
 from bioattack.evaluation.attack_config import AttackConfig, describe_plan, make_attack_plan
+from bioattack.evaluation.config import MeasurePlan
 from bioattack.evaluation.evaluate import (
     load_classifiers,
     make_frame,
@@ -46,9 +50,12 @@ def attack(config: AttackConfig) -> dict[str, Any]:
             f"{', '.join(records.splits)}"
         )
     plan = make_attack_plan(config, image_shape=records.image_shape, class_names=records.class_names)
+    _check_attacks(plan, num_classes=records.num_classes)
     pictures = make_pictures(records, plan)
     classifiers = load_classifiers(config, records)
     frame = make_frame(plan, pictures, records, classifiers) | {"attacks": describe_plan(plan)}
+    # An evaluation's protocol is one for all its attacks; here each has its own.
+    del frame["protocol"]
     identity = output_folder.identity_of(frame)
     if not config.overwrite:
         output_folder.compare_output(config.output, identity)
@@ -73,15 +80,32 @@ def attack(config: AttackConfig) -> dict[str, Any]:
         if config.save == "records":
             write_adversarial_records(
                 config.output,
+                attacks=plan.attacks,
                 images=images,
                 records=records,
                 folder=config.output / ADVERSARIAL_RECORDS,
                 provenance={
-                    "seed": config.seed,
-                    "records": records.manifest.fingerprint,
-                    "models": {model["name"]: model["fingerprint"] for model in frame["models"]},
-                    "attacks": frame["attacks"],
+                    model["name"]: {
+                        "seed": config.seed,
+                        "model_fingerprint": model["fingerprint"],
+                        "records_fingerprint": records.manifest.fingerprint,
+                    }
+                    for model in frame["models"]
                 },
             )
         summary = write_summary(config.output, frame, seconds=time.perf_counter() - start)
+    if config.save == "records":
+        # Only now: until it is complete, a run that is killed builds the records from these again.
+        shutil.rmtree(images)
     return summary | {"was_complete": False}
+
+
+def _check_attacks(plan: MeasurePlan, *, num_classes: int) -> None:
+    """Refuses attacks that do not go with the norm, the settings or the classes, before a model is loaded."""
+    for attack in plan.attacks:
+        for stage in attack.stages:
+            if isinstance(stage, AttackRequest):
+                try:
+                    make_attack(stage, num_classes=num_classes)
+                except InputError as error:
+                    raise InputError(f"--attack {attack.name}: {error}") from error

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bioattack.attacks.registry import JUDGED, STREAMED_ATTACKS, find_attack
+from bioattack.attacks.registry import ATTACKS, JUDGED, find_attack
 from bioattack.attacks.request import AttackRequest, FoolboxRequest
 from bioattack.errors import InputError
 from bioattack.evaluation.config import (
@@ -39,22 +39,24 @@ class AttackConfig(MeasureConfig):
             worst-case for the union of apgd-ce, apgd-dlr-targeted and square, each meeting only what
             withstood those before.
         norm: Norm of the ball; Foolbox's classes have their own.
-        epsilons: Radii of the ball; a picture that fell at one counts as fallen at the larger ones. Linf and
-            rms: fractions of the pixel range; l2 and l1: norms over the whole picture. By default 1, 2, 4 and
-            8 of 255 in Linf, and of the same root mean square in the other norms.
+        epsilons: Radii of the ball; a picture that fell at one counts as fallen at the larger ones. linf and
+            rms: fractions of the pixel range (8/255 is 0.0314); l2 and l1: norms over the whole picture. By
+            default 1/255, 2/255, 4/255 and 8/255 in linf, and the same root mean square in other norms.
         independent: Attack at every epsilon, also the pictures that fell at a smaller one.
         least_epsilon: Search, to this precision, the least epsilon at which each picture falls, up to the
             largest of the epsilons.
         steps: Gradient steps, or queries of square; each attack's own number unless given.
-        relative_step: Length of a step as a fraction of epsilon.
-        random_start: Whether to start at a random point of the ball.
-        judged: A picture counts as fooled at "any" iterate, or only at the "last".
+        relative_step: Length of a step as a fraction of epsilon; each attack's own unless given.
+        random_start: Whether to start at a random point of the ball; as each attack does unless given.
+        judged: A picture counts as fooled as soon as any iterate fools, or only if the last one does; any
+            unless given.
         quantise: Search among pictures of 8 bits per channel, so that what is saved fools.
         restarts: Random starts, each met only by the pictures that withstood those before.
         target: Class (name or number) that every picture is to be taken for; otherwise any wrong one will do.
         draws: Calls over which a model that draws random numbers is averaged.
         foolbox_options: Arguments of the Foolbox class, as NAME=VALUE.
-        save: Keep the attacked pictures: as png files, or as records that can be read like any others.
+        save: Keep the attacked pictures, one folder for each model, attack and epsilon: as png files, or as
+            records that can be read like any others.
     """
 
     attack: tuple[str, ...] = ("pgd",)
@@ -65,7 +67,7 @@ class AttackConfig(MeasureConfig):
     steps: int | None = None
     relative_step: float | None = None
     random_start: bool | None = None
-    judged: str | None = None
+    judged: str | None = dataclasses.field(default=None, metadata={"choices": JUDGED})
     quantise: bool = False
     restarts: int = 1
     target: str | None = None
@@ -81,46 +83,76 @@ class AttackConfig(MeasureConfig):
         """
         super().__post_init__()
         self._check_at_least_1("steps", "restarts", "draws")
+        self._check_attacks()
+        if self.relative_step is not None and not 0 < self.relative_step < math.inf:
+            raise InputError(f"--relative-step must be above 0. Received: {self.relative_step:g}")
+        # Foolbox's classes have norms of their own, and only Foolbox knows which.
+        is_own_norm = not all(name.startswith(FOOLBOX) for name in self.attack)
+        for epsilon in self.epsilons:
+            _check_epsilon(epsilon, self.norm if is_own_norm else None)
+        self._check_foolbox()
+        self._check_worst_case()
+        self._check_least_epsilon()
+
+    def _check_attacks(self) -> None:
         for name in self.attack:
             if name != WORST_CASE and not name.startswith(FOOLBOX):
                 try:
                     find_attack(name)
                 except InputError as error:
-                    raise InputError(f"--attack: {error}, {FOOLBOX}CLASS and {WORST_CASE}") from error
+                    more = "" if "loss" in str(error) else f", {FOOLBOX}CLASS and {WORST_CASE}"
+                    raise InputError(f"--attack: {error}{more}") from error
         if not self.attack or len(set(self.attack)) < len(self.attack):
             raise InputError("--attack: name at least one attack, and each once")
         if self.judged is not None and self.judged not in JUDGED:
             raise InputError(f"--judged must be one of {', '.join(JUDGED)}. Received: {self.judged!r}")
-        if self.relative_step is not None and not 0 < self.relative_step < math.inf:
-            raise InputError(f"--relative-step must be above 0. Received: {self.relative_step:g}")
-        for epsilon in self.epsilons:
-            is_fraction = self.norm in ("linf", "rms")
-            check_epsilon(
-                epsilon,
-                flag="--epsilons",
-                largest=1.0 if is_fraction else math.inf,
-                hint="an epsilon is a fraction of the pixel range, and 8/255 is 0.0314"
-                if is_fraction
-                else "",
-            )
-        own = ("relative_step", "random_start", "judged")
-        unfit = [f"--{name.replace('_', '-')}" for name in own if getattr(self, name) is not None]
+
+    def _check_foolbox(self) -> None:
+        named = [name for name in self.attack if name.startswith(FOOLBOX)]
+        if named:
+            unfit = self._given("independent", "quantise", "restarts", "target", "draws")
+            if len(named) == len(self.attack):
+                unfit += self._given("steps", "relative_step", "random_start", "judged")
+            if unfit:
+                raise InputError(
+                    f"--attack {named[0]}: Foolbox's attacks know nothing of {', '.join(unfit)}; leave that "
+                    "out, or give what the class has of its own with --foolbox-options"
+                )
+        elif self.foolbox_options:
+            raise InputError(f"--foolbox-options go with --attack {FOOLBOX}CLASS, and there is none")
+        for option in self.foolbox_options:
+            if "=" not in option:
+                raise InputError(f"--foolbox-options are NAME=VALUE. Received: {option!r}")
+
+    def _check_worst_case(self) -> None:
+        unfit = self._given("relative_step", "random_start", "judged")
         if WORST_CASE in self.attack and unfit:
             raise InputError(
                 f"--attack {WORST_CASE} runs each attack with its own step, start and judging: leave out "
                 f"{', '.join(unfit)}"
             )
-        if self.least_epsilon is not None:
-            if not 0 < self.least_epsilon < math.inf:
-                raise InputError(f"--least-epsilon must be above 0. Received: {self.least_epsilon:g}")
-            if WORST_CASE in self.attack or any(name.startswith(FOOLBOX) for name in self.attack):
-                raise InputError(
-                    f"--least-epsilon: search with one of {', '.join(STREAMED_ATTACKS)}; of worst-case and of "
-                    "Foolbox's attacks there is no least epsilon to search"
-                )
-        for option in self.foolbox_options:
-            if "=" not in option:
-                raise InputError(f"--foolbox-options are NAME=VALUE. Received: {option!r}")
+        if WORST_CASE in self.attack and self.independent:
+            raise InputError(
+                f"--attack {WORST_CASE} is a union, over attacks and over epsilons: leave out --independent"
+            )
+
+    def _check_least_epsilon(self) -> None:
+        if self.least_epsilon is None:
+            return
+        if not 0 < self.least_epsilon < math.inf:
+            raise InputError(f"--least-epsilon must be above 0. Received: {self.least_epsilon:g}")
+        if self.independent:
+            raise InputError("--least-epsilon tries its own epsilons: leave out --independent")
+        if WORST_CASE in self.attack or any(name.startswith(FOOLBOX) for name in self.attack):
+            raise InputError(
+                f"--least-epsilon: search with one of {', '.join(ATTACKS)}; of worst-case and of "
+                "Foolbox's attacks there is no least epsilon to search"
+            )
+
+    def _given(self, *names: str) -> list[str]:
+        """The flags among these that are not at their defaults."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) != defaults[name]]
 
 
 def make_attack_plan(
@@ -134,11 +166,18 @@ def make_attack_plan(
         class_names: Names of the classes, by label.
 
     Raises:
-        InputError: If the target is no class, or an attack of Foolbox is unknown.
+        InputError: If the target is no class, an attack of Foolbox or its option is unknown, an epsilon is
+            larger than any picture allows, or epsilons of two norms are mixed up.
     """
     attacks = tuple(
         _plan_attack(name, config, image_shape=image_shape, class_names=class_names) for name in config.attack
     )
+    norms = list(dict.fromkeys(attack.norm for attack in attacks))
+    if config.epsilons and len(norms) > 1:
+        raise InputError(
+            f"--epsilons mean one thing in {norms[0]} and another in {norms[1]} ({attacks[-1].name}): leave "
+            "them out, or run attacks of different norms one by one"
+        )
     batch_size = config.batch_size or default_batch_size(image_shape)
     own = {
         "attack": list(config.attack),
@@ -161,12 +200,18 @@ def _plan_attack(
     stages = [name]
     if name == WORST_CASE:
         stages = [stage for stage, least_classes in _WORST_CASE if len(class_names) >= least_classes]
+    epsilons = _epsilons(config, config.norm, image_shape)
+    if config.least_epsilon is not None and config.least_epsilon >= epsilons[-1]:
+        raise InputError(
+            f"--least-epsilon is the precision, and must be below the largest of --epsilons ({epsilons[-1]:g}"
+            f"). Received: {config.least_epsilon:g}"
+        )
     requests = tuple(
         AttackRequest(
             stage,
             config.norm,
-            _epsilons(config, config.norm, image_shape),
-            is_independent=config.independent and name != WORST_CASE,
+            epsilons,
+            is_independent=config.independent,
             least_epsilon_width=config.least_epsilon,
             num_steps=config.steps,
             relative_step=config.relative_step,
@@ -195,13 +240,30 @@ def _plan_foolbox(name: str, config: AttackConfig, image_shape: Sequence[int]) -
 
 
 def _epsilons(config: AttackConfig, norm: str, image_shape: Sequence[int]) -> tuple[float, ...]:
+    """The radii in rising order; none is longer than what turns the whole picture from black to white."""
+    num_values = math.prod(image_shape)
+    largest = {"l2": math.sqrt(num_values), "l1": float(num_values), "l0": float(num_values)}.get(norm, 1.0)
+    for epsilon in config.epsilons:
+        _check_epsilon(epsilon, norm, image_shape, largest=largest)
     if config.epsilons:
         return tuple(sorted(set(config.epsilons)))
-    num_values = math.prod(image_shape)
-    scale = {"l2": math.sqrt(num_values), "l1": num_values, "l0": num_values}.get(norm, 1.0)
-    if scale == 1.0:
+    if norm in ("linf", "rms"):
         return _DEFAULT_EPSILONS
-    return tuple(two_digits(epsilon * scale) for epsilon in _DEFAULT_EPSILONS)
+    return tuple(two_digits(epsilon * largest) for epsilon in _DEFAULT_EPSILONS)
+
+
+def _check_epsilon(
+    epsilon: float, norm: str | None, image_shape: Sequence[int] = (), *, largest: float = math.inf
+) -> None:
+    """Refuses what no epsilon can be in a norm, as far as the norm and the pictures' size are known."""
+    hint = ""
+    if norm in ("linf", "rms"):
+        largest = 1.0
+        hint = f"in {norm} an epsilon is a fraction of the pixel range, and 8/255 is 0.0314"
+    elif image_shape:
+        size = " x ".join(map(str, image_shape))
+        hint = f"in {norm} turning {size} values from black to white takes no more"
+    check_epsilon(epsilon, flag="--epsilons", largest=largest, hint=hint)
 
 
 def _target(target: str | None, class_names: Sequence[str]) -> int | None:
@@ -211,9 +273,10 @@ def _target(target: str | None, class_names: Sequence[str]) -> int | None:
         return list(class_names).index(target)
     if target.isdecimal() and int(target) < len(class_names):
         return int(target)
+    names = ", ".join([*class_names[:5], *(["..."] if len(class_names) > 5 else [])])
     raise InputError(
-        f"--target: there is no class {target!r}; give one of {', '.join(class_names[:5])}, ... or a number "
-        f"from 0 to {len(class_names) - 1}"
+        f"--target: there is no class {target!r}; give one of {names} or a number from 0 to "
+        f"{len(class_names) - 1}"
     )
 
 

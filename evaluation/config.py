@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bioattack.attacks.registry import NORMS, PROTOCOLS
+from bioattack.attacks.registry import GRADIENT_FREE_ATTACKS, NORMS, PROTOCOLS, find_attack
 from bioattack.attacks.request import AttackRequest, FoolboxRequest
 from bioattack.errors import InputError
 
@@ -157,9 +157,27 @@ class PlannedAttack:
     @property
     def reported_epsilons(self) -> tuple[float, ...]:
         """One for each set of rows: the largest alone where the least epsilon is searched."""
+        return self.epsilons[-1:] if self.is_search else self.epsilons
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the least epsilon is searched."""
         first = self.stages[0]
-        is_search = isinstance(first, AttackRequest) and first.least_epsilon_width is not None
-        return self.epsilons[-1:] if is_search else self.epsilons
+        return isinstance(first, AttackRequest) and first.least_epsilon_width is not None
+
+    @property
+    def target(self) -> int | None:
+        """The class that every picture is to be taken for, if there is one."""
+        first = self.stages[0]
+        return first.target if isinstance(first, AttackRequest) else None
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether a model without a gradient is to be refused; Foolbox's attacks see to that themselves."""
+        return any(
+            isinstance(stage, AttackRequest) and find_attack(stage.attack)[0] not in GRADIENT_FREE_ATTACKS
+            for stage in self.stages
+        )
 
     @property
     def judged(self) -> str:

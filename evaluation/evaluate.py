@@ -206,7 +206,13 @@ def try_models(classifiers: Sequence[Classifier], pictures: Pictures, plan: Meas
     images, labels = (np.concatenate([batch[name] for batch in tried]) for name in ("image", "label"))
     notes = list(plan.notes)
     for classifier in classifiers:
-        notes += check_with_pictures(classifier, images=images, labels=labels, batch_size=plan.batch_size)
+        notes += check_with_pictures(
+            classifier,
+            images=images,
+            labels=labels,
+            batch_size=plan.batch_size,
+            needs_gradient=any(attack.needs_gradient for attack in plan.attacks),
+        )
     if not plan.config.quiet:
         sys.stderr.write("".join(f"note: {note}\n" for note in notes))
 

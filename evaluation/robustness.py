@@ -209,9 +209,14 @@ class RobustnessMeasurement:
             if self._is_measured(unit, number):
                 progress.update(self.pictures.num_images)
                 continue
+            done = 0
             for place, chunk in self._measured_chunks(unit, number, stage):
                 self._keep(unit, number, place, chunk, writers)
-                progress.update(len(chunk.batch["label"]))
+                # A run that was killed does not begin at the first.
+                reached = min((place + 1) * self.plan.batch_size, self.pictures.num_images)
+                progress.update(reached - done)
+                done = reached
+            progress.update(self.pictures.num_images - done)
 
     def _is_measured(self, unit: _Unit, stage: int) -> bool:
         return all(
@@ -289,18 +294,17 @@ class RobustnessMeasurement:
         if unit.attack is None:
             raise ValueError("unit must have an attack")
         for epsilon, attacked in zip(unit.epsilons, chunk.attacked, strict=True):
-            table = rows.attacked_rows(chunk.batch, chunk.clean_logits, attacked, facts=self._facts(unit))
+            table = rows.attacked_rows(
+                chunk.batch,
+                chunk.clean_logits,
+                attacked,
+                facts=self._facts(unit),
+                target=unit.attack.target,
+            )
             is_new = attacked.is_new
             if stage:
                 before = self._read(self._chunk(unit, epsilon, place, stage=stage - 1))
-                is_new = (
-                    is_new
-                    & (
-                        table["success"] | (table["margin_adversarial"] < before["margin_adversarial"])
-                    ).to_numpy()
-                )
-                summed = {name: table[name] + before[name] for name in ("steps", "seconds")}
-                table = table[self.pictures.columns].where(is_new, before, axis=0).assign(**summed)
+                table, is_new = rows.better_rows(before, table, is_new=is_new)
             for writer in writers:
                 writer.write(
                     {name: values[is_new] for name, values in chunk.batch.items()},

@@ -72,7 +72,12 @@ def clean_rows(batch: Batch, logits: np.ndarray, *, seconds: float, facts: Mappi
 
 
 def attacked_rows(
-    batch: Batch, clean_logits: np.ndarray, attacked: AttackedBatch, *, facts: Mapping[str, Any]
+    batch: Batch,
+    clean_logits: np.ndarray,
+    attacked: AttackedBatch,
+    *,
+    facts: Mapping[str, Any],
+    target: int | None = None,
 ) -> pd.DataFrame:
     """Makes the rows of attacked pictures, with the columns that ``bioattack.evaluation.results`` describes.
 
@@ -81,10 +86,15 @@ def attacked_rows(
         clean_logits: ``(batch, classes)`` of the pictures as they are.
         attacked: What came of the attack.
         facts: The columns that are the same in all rows.
+        target: The class that success is to reach, or None where it is to leave the true one.
     """
     labels = np.asarray(batch["label"])
     predicted_clean = clean_logits.argmax(1)
     is_correct = predicted_clean == labels
+    predicted_8bit = attacked.logits_8bit.argmax(1)
+    is_fooled_8bit = predicted_8bit != labels if target is None else predicted_8bit == target
+    if target is not None:
+        is_fooled_8bit &= labels != target
     distances = [
         lengths(adversarial.astype(np.float64) - original)
         for adversarial, original in zip(attacked.adversarial_images, np.asarray(batch["image"]), strict=True)
@@ -99,7 +109,7 @@ def attacked_rows(
         "predicted_adversarial": attacked.logits.argmax(1),
         "correct_clean": is_correct,
         "success": is_correct & attacked.is_fooled,
-        "success_8bit": is_correct & (attacked.logits_8bit.argmax(1) != labels),
+        "success_8bit": is_correct & is_fooled_8bit,
         "steps": attacked.num_steps,
         "seconds": attacked.seconds,
         **{norm: [distance[norm] for distance in distances] for norm in ("l1", "l2", "linf", "rms")},
@@ -110,6 +120,30 @@ def attacked_rows(
         "epsilon_high": attacked.epsilon_high,
     } | {name.removeprefix("group_"): batch[name] for name in batch if name.startswith("group_")}
     return pd.DataFrame(table)
+
+
+def better_rows(
+    before: pd.DataFrame, after: pd.DataFrame, *, is_new: np.ndarray
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Takes, picture by picture, the stronger of two attacks that were run one after the other.
+
+    Args:
+        before: Rows of the first attack.
+        after: Rows of the second one, for the same pictures.
+        is_new: ``(pictures,)``: whether the second one was run on the picture.
+
+    Returns:
+        The rows, with the steps and the time of both; and which of them are the second one's: those where it
+        fooled or, neither having fooled, came closer to it.
+    """
+    margin = after["margin_adversarial"].to_numpy(np.float32)
+    is_closer = margin < before["margin_adversarial"].to_numpy(np.float32)
+    is_after = is_new & (after["success"].to_numpy() | is_closer)
+    summed = {name: before[name] + after[name] for name in ("steps", "seconds")}
+    chosen = {
+        name: np.where(is_after, after[name].to_numpy(), before[name].to_numpy()) for name in before.columns
+    }
+    return pd.DataFrame(chosen).assign(**summed), is_after
 
 
 def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -106,18 +106,23 @@ def least_epsilon_table(results: pd.DataFrame) -> pd.DataFrame:
         results: The long table.
 
     Returns:
-        One row per model, attack and norm that was searched: ``num_images`` (right before), ``num_fallen``,
-        ``num_censored`` (withstood the largest epsilon tried), ``largest``, ``mean`` and ``median``. An image
-        that withstood counts with the largest epsilon in both, so that the mean is at most the true one; the
-        mean of the fallen is the robustness of the third paper's section 2.2.
+        One row per model, attack and norm that was searched: ``num_images`` (right before, and not of the
+        class that was aimed at), ``num_fallen``, ``num_censored`` (withstood the largest epsilon tried),
+        ``largest`` (that epsilon; NaN where all fell), ``mean``, ``median`` and ``mean_of_fallen``. An image
+        that withstood counts with the largest epsilon in mean and median, which are then at most the true
+        ones; the mean of the fallen is the robustness of the third paper's section 2.2. A model that was
+        right about no image has no row.
     """
     searched = results[results["epsilon_high"].notna() & results["correct_clean"]]
+    is_censored = np.isinf(searched["epsilon_high"])
     searched = searched.assign(
-        is_censored=np.isinf(searched["epsilon_high"]),
-        least=np.where(np.isinf(searched["epsilon_high"]), searched["epsilon"], searched["epsilon_high"]),
-        tried=np.where(np.isinf(searched["epsilon_high"]), searched["epsilon"], np.nan),
-        fallen=searched["epsilon_high"].where(~np.isinf(searched["epsilon_high"])),
+        is_censored=is_censored,
+        least=np.where(is_censored, searched["epsilon"], searched["epsilon_high"]),
+        tried=searched["epsilon"].where(is_censored),
+        fallen=searched["epsilon_high"].where(~is_censored),
     )
+    # Nothing was tried on images of the class that was aimed at: they withstood 0, and that is all.
+    searched = searched[~(is_censored & (searched["epsilon_low"] == 0))]
     grouped = searched.groupby(["model", "attack", "norm"], sort=False)
     table = grouped.agg(
         num_images=("least", "size"),

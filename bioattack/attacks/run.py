@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bioattack.attacks.attack import AttackedModel
+from bioattack.attacks.attack import AttackedModel, StreamedAttack
 from bioattack.attacks.engine import Engine, ImageResult, Statistics
 from bioattack.attacks.registry import attack_class, find_attack
 from bioattack.attacks.request import AttackRequest
@@ -53,6 +53,28 @@ class AttackedImages:
         return np.asarray(np.mean(self.is_correct & ~self.is_fooled, axis=1))
 
 
+def make_attack(request: AttackRequest, *, num_classes: int) -> StreamedAttack:
+    """Makes the attack that is asked for, which shows whether there is one.
+
+    Args:
+        request: What is asked.
+        num_classes: Number of the model's logits.
+
+    Raises:
+        InputError: If the attack does not go with the norm, the settings or the number of classes.
+    """
+    if request.target is not None and request.target >= num_classes:
+        raise InputError(
+            f"target must be a class from 0 to {num_classes - 1}. Received: target={request.target}"
+        )
+    _, loss = find_attack(request.attack)
+    overrides = request.overrides() | ({} if loss is None else {"loss": loss})
+    made: StreamedAttack = attack_class(request.attack).make(
+        norm=request.norm, num_classes=num_classes, overrides=overrides
+    )
+    return made
+
+
 def make_engine(
     classifier: Classifier, request: AttackRequest, *, num_classes: int, batch_size: int, seed: int
 ) -> Engine:
@@ -70,15 +92,7 @@ def make_engine(
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1. Received: batch_size={batch_size}")
-    if request.target is not None and request.target >= num_classes:
-        raise InputError(
-            f"target must be a class from 0 to {num_classes - 1}. Received: target={request.target}"
-        )
-    _, loss = find_attack(request.attack)
-    overrides = request.overrides() | ({} if loss is None else {"loss": loss})
-    attack = attack_class(request.attack).make(
-        norm=request.norm, num_classes=num_classes, overrides=overrides
-    )
+    attack = make_attack(request, num_classes=num_classes)
     num_targets = attack.num_targets if request.target is None else 0
     return Engine(
         AttackedModel(classifier, num_draws=request.num_draws),

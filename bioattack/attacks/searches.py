@@ -116,10 +116,13 @@ class Attempts:
             raise InputError(f"num_targets must be at least 0. Received: num_targets={self.num_targets}")
 
     def list(self, clean_logits: np.ndarray, label: int) -> list[tuple[int, int]]:
-        """Lists ``(restart, target)`` in the order in which they are tried."""
+        """Lists ``(restart, target)`` in the order in which they are tried.
+
+        There are none for an image of the class that is aimed at: it is there already.
+        """
         targets = [UNTARGETED]
         if self.target is not None:
-            targets = [self.target]
+            targets = [self.target] if self.target != label else []
         elif self.num_targets:
             # A stable order, so that equal logits give the same targets every time.
             ranked = [int(place) for place in np.argsort(-clean_logits, kind="stable") if place != label]
@@ -273,7 +276,7 @@ class LeastEpsilon:
     ) -> Trial | None:
         """Names the next restart or target at the same epsilon, or the first one halfway."""
         low, high = self._bracket(findings, len(attempts), fallen_at)
-        if low >= self.largest or high - low <= self.width:
+        if not attempts or low >= self.largest or high - low <= self.width:
             return None
         epsilon = self.largest if math.isinf(high) else (low + high) / 2
         num_tried = sum(finding.trial.epsilon == epsilon for finding in findings)

@@ -63,7 +63,7 @@ def _size(shape: Sequence[int | None]) -> str:
 
 
 def check_with_pictures(
-    classifier: Classifier, *, images: Any, labels: Any, batch_size: int = 32
+    classifier: Classifier, *, images: Any, labels: Any, batch_size: int = 32, needs_gradient: bool = True
 ) -> list[str]:
     """Tries a classifier on real pictures before anything is measured.
 
@@ -72,13 +72,14 @@ def check_with_pictures(
         images: ``(n, height, width, channels)``, float32, [0, 1]; a hundred are plenty.
         labels: ``(n,)``, integer class indices.
         batch_size: Images per call.
+        needs_gradient: Whether a model without a gradient is refused.
 
     Returns:
         Notes: one sentence for each thing a reader should know and that is no reason to refuse.
 
     Raises:
         InputError: If the weights or the logits hold NaN, or if the logits are probabilities, come from
-            another input range, or have no gradient with respect to the pictures.
+            another input range, or have no gradient with respect to the pictures where one is needed.
     """
     trial = _Trial(
         classifier, np.asarray(images, np.float32), np.asarray(labels, np.int64), batch_size=batch_size
@@ -88,7 +89,8 @@ def check_with_pictures(
     _check_finite(classifier, logits)
     _check_not_probabilities(classifier, logits)
     _check_input_range(trial, logits)
-    _check_gradient(trial)
+    if needs_gradient:
+        _check_gradient(trial)
     accuracy, chance = float(np.mean(logits.argmax(1) == trial.labels)), 1 / logits.shape[1]
     if accuracy <= chance + 2 * np.sqrt(chance * (1 - chance) / len(labels)):
         return [

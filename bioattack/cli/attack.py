@@ -1,11 +1,13 @@
 """bioattack-attack: attacks models and writes what came of each picture."""
 
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bioattack.cli.common import DONE, Command, open_streams, parse, prepare_tensorflow, print_result, run
-from bioattack.evaluation.attack_config import AttackConfig
+from bioattack.evaluation.attack_config import WORST_CASE, AttackConfig
+from bioattack.evaluation.results import ADVERSARIAL_RECORDS, IMAGES, RESULTS, epsilon_words
 
 COMMAND = Command(
     name="bioattack-attack",
@@ -15,6 +17,8 @@ COMMAND = Command(
     ),
     example="bioattack-attack --model runs/resnet18 --data records --attack apgd --output attacked",
 )
+
+_JUDGED = {"any": "any iterate", "last": "last iterate", "returned": "returned image"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +32,7 @@ def _work(config: AttackConfig) -> int:
     from bioattack.evaluation.attack import attack
 
     summary = attack(config)
-    kept = ("was_complete", "settings", "attacks", "data", "clean", "adversarial", "notes")
+    kept = ("was_complete", "settings", "attacks", "data", "clean", "adversarial", "least_epsilon", "notes")
     result = {"output": str(config.output), **{name: summary[name] for name in kept if name in summary}}
     print_result(result, _lines(config, summary), as_json=config.json)
     return DONE
@@ -37,56 +41,91 @@ def _work(config: AttackConfig) -> int:
 def _lines(config: AttackConfig, summary: dict[str, Any]) -> list[str]:
     data = summary["data"]
     if "clean" not in summary:
-        return [
-            f"would attack {data['num_images']:,} pictures of {data['path']} ({data['split']}), "
-            f"{summary['settings']['batch_size']} at a time,",
-            *(f"  model {model['name']} from {model['source']}" for model in summary["models"]),
-            *(
-                f"  {attack['attack']} in {attack['norm']} at epsilon "
-                f"{' '.join(f'{epsilon:.4g}' for epsilon in attack['epsilons'])}"
-                for attack in summary["attacks"]
-            ),
-            f"  into {config.output}",
-        ]
+        return _plan_lines(config, summary)
     lines = [
-        f"{data['num_images']:,} pictures of {data['path']} ({data['split']}); adversarial accuracy in %, "
-        "95 % interval; the last column once the pictures are saved with 8 bits",
+        f"{data['num_images']:,} pictures of {data['path']} ({data['split']}); accuracy in %, 95 % interval",
+        *([f"a picture counts as fooled when it is taken for {config.target}"] if config.target else []),
         "",
-        *(f"{row['model']:<24} clean                          {_cell(row)}" for row in summary["clean"]),
-        *(
-            f"{row['model']:<24} {row['attack'] + ' ' + row['norm']:<20} {_epsilon(row):<10}{_cell(row)}  "
-            f"{100 * row['accuracy_8bit']:5.1f}"
-            for row in summary["adversarial"]
-        ),
+        *_aligned(_accuracy_rows(summary)),
         *_least_lines(summary),
+        *(f"note: {note}" for note in summary["notes"]),
     ]
     if summary["was_complete"]:
         lines += ["", f"{config.output} was complete already: nothing was attacked again"]
-    return [*lines, "", f"table: {config.output / 'results.csv.gz'}"]
+    kept = {"png": config.output / IMAGES, "records": config.output / ADVERSARIAL_RECORDS}
+    lines += ["", f"table: {config.output / RESULTS}"]
+    return [*lines, *([f"pictures: {kept[config.save]}"] if config.save in kept else [])]
+
+
+def _accuracy_rows(summary: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    yield "model", "attack", "judged at", "epsilon", "accuracy", "interval", "saved with 8 bits"
+    for clean in summary["clean"]:
+        yield clean["model"], "clean", "", "", *_cells(clean)
+        for row in summary["adversarial"]:
+            if row["model"] == clean["model"]:
+                attack = f"{row['attack']} {row['norm']}"
+                judged, saved = _JUDGED[row["judged"]], f"{100 * row['accuracy_8bit']:5.1f}"
+                yield "", attack, judged, row["epsilon_words"], *_cells(row), saved
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, str]:
+    return f"{100 * row['accuracy']:5.1f}", f"[{100 * row['low']:5.1f}, {100 * row['high']:5.1f}]"
 
 
 def _least_lines(summary: dict[str, Any]) -> list[str]:
-    rows = summary.get("least_epsilon") or []
+    rows = summary.get("least_epsilon")
     if not rows:
         return []
-    return [
-        "",
-        "least epsilon of the pictures that were right before:",
-        *(
-            f"{row['model']:<24} {row['attack'] + ' ' + row['norm']:<20} median {row['median']:.4g}, mean "
-            f"{row['mean']:.4g} of {row['num_fallen']:,} that fell; {row['num_censored']:,} withstood "
-            f"{row['largest']:.4g}"
-            for row in rows
-        ),
+    largest = {(attack["attack"], attack["norm"]): attack["epsilons"][-1] for attack in summary["attacks"]}
+
+    def cells() -> Iterator[tuple[str, ...]]:
+        yield "model", "attack", "right before", "fell", "mean of these", "median of all", "largest tried"
+        for row in rows:
+            norm, most = row["norm"], largest[row["attack"], row["norm"]]
+            median, mean = row["median"], row["mean_of_fallen"]
+            is_beyond = 2 * row["num_censored"] > row["num_images"]
+            yield (
+                row["model"],
+                f"{row['attack']} {norm}",
+                f"{row['num_images']:,}",
+                f"{row['num_fallen']:,}",
+                "" if mean is None else epsilon_words(mean, norm=norm),
+                f"above {epsilon_words(most, norm=norm)}" if is_beyond else epsilon_words(median, norm=norm),
+                epsilon_words(most, norm=norm),
+            )
+
+    return ["", "least epsilon at which pictures fall that were right before:", "", *_aligned(cells())]
+
+
+def _plan_lines(config: AttackConfig, summary: dict[str, Any]) -> list[str]:
+    data = summary["data"]
+    lines = [
+        f"would attack {data['num_images']:,} pictures of {data['path']} ({data['split']}), "
+        f"{summary['settings']['batch_size']} at a time,",
+        *(f"  model {model['name']} from {model['source']}" for model in summary["models"]),
     ]
+    for attack in summary["attacks"]:
+        words = [epsilon_words(epsilon, norm=attack["norm"]) for epsilon in attack["epsilons"]]
+        epsilons = (
+            f"at epsilon {', '.join(words)}"
+            if config.least_epsilon is None
+            else f"for the least epsilon, to {config.least_epsilon:g}, up to {words[-1]}"
+        )
+        stages = [stage["attack"] for stage in attack["stages"] if attack["attack"] == WORST_CASE]
+        name = f"{attack['attack']} ({', '.join(stages)})" if stages else attack["attack"]
+        lines.append(f"  {name} in {attack['norm']} {epsilons}, judged at {_JUDGED[attack['judged']]}")
+    saved = {"none": "", "png": " with the pictures", "records": " with the pictures as records"}
+    return [*lines, f"  into {config.output}{saved[config.save]}"]
 
 
-def _epsilon(row: dict[str, Any]) -> str:
-    return f"{row['epsilon']:.4g}"
-
-
-def _cell(row: dict[str, Any]) -> str:
-    return f"{100 * row['accuracy']:5.1f}  [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+def _aligned(rows: Iterator[tuple[str, ...]]) -> list[str]:
+    """Pads each column to its widest entry."""
+    cells = list(rows)
+    widths = [max(map(len, column)) for column in itertools.zip_longest(*cells, fillvalue="")]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
+        for row in cells
+    ]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 
 from bioattack.evaluation.results import COLUMNS, epsilon_words, read_rows
-from bioattack.evaluation.tables import adversarial_table, clean_table, per_class_table
+from bioattack.evaluation.tables import (
+    adversarial_table,
+    clean_table,
+    least_epsilon_table,
+    per_class_table,
+)
 
 
 def make_results():
@@ -21,6 +26,7 @@ def make_results():
                 is_correct = place < 8
                 rows.append(
                     dict.fromkeys(COLUMNS, 0)
+                    | {"epsilon_low": np.nan, "epsilon_high": np.nan}
                     | {"image_id": f"NA,{place}", "origin_id": "x", "label": place % 2, "split": "test"}
                     | {"model": model, "attack": attack, "norm": norm, "epsilon": epsilon, "judged": "any"}
                     | {"correct_clean": is_correct, "success": is_correct and place < num_fallen}
@@ -100,3 +106,70 @@ def test_a_country_called_na_and_names_with_commas_survive_the_file():
 def test_epsilons_are_said_in_both_scales():
     assert epsilon_words(8 / 255, norm="linf") == "0.0314 (8/255)"
     assert epsilon_words(0.55, norm="l2") == "0.55"
+
+
+def make_search(*, highs, lows, epsilons, is_correct):
+    """Clean rows of five pictures and those of a search for their least epsilons."""
+    results = make_results()
+    clean = results[(results["model"] == "a") & (results["attack"] == "none")][:5]
+    clean = clean.assign(correct_clean=is_correct)
+    searched = clean.assign(
+        attack="pgd",
+        norm="linf",
+        epsilon=epsilons,
+        epsilon_low=lows,
+        epsilon_high=highs,
+        success=np.isfinite(highs) & np.array(is_correct),
+    )
+    return pd.concat([clean, searched], ignore_index=True)
+
+
+def test_least_epsilons_with_their_censoring():
+    infinity = float("inf")
+    results = make_search(
+        highs=[0.02, 0.04, infinity, infinity, 0.0],
+        lows=[0.01, 0.03, 0.1, 0.1, 0.0],
+        epsilons=[0.02, 0.04, 0.1, 0.1, 0.1],
+        is_correct=[True, True, True, True, False],
+    )
+    table = least_epsilon_table(results)
+    assert len(table) == 1
+    row = table.iloc[0]
+    assert (row["model"], row["attack"], row["norm"]) == ("a", "pgd", "linf")
+    # The picture that was wrong before counts nowhere.
+    assert (row["num_images"], row["num_fallen"], row["num_censored"], row["largest"]) == (4, 2, 2, 0.1)
+    assert row["mean"] == pytest.approx((0.02 + 0.04 + 0.1 + 0.1) / 4)
+    assert row["median"] == pytest.approx((0.04 + 0.1) / 2)
+    assert row["mean_of_fallen"] == pytest.approx((0.02 + 0.04) / 2)
+
+
+def test_a_search_that_fells_all_has_no_largest_and_one_that_fells_none_no_mean():
+    infinity = float("inf")
+    common = {"is_correct": [True] * 5, "epsilons": [0.1] * 5}
+    all_fell = least_epsilon_table(make_search(highs=[0.1] * 5, lows=[0.09] * 5, **common)).iloc[0]
+    assert np.isnan(all_fell["largest"])
+    assert (all_fell["num_fallen"], all_fell["mean"]) == (5, pytest.approx(0.1))
+    none_fell = least_epsilon_table(make_search(highs=[infinity] * 5, lows=[0.1] * 5, **common)).iloc[0]
+    assert np.isnan(none_fell["mean_of_fallen"])
+    assert (none_fell["num_censored"], none_fell["largest"]) == (5, 0.1)
+
+
+def test_pictures_of_the_class_aimed_at_were_not_tried():
+    infinity = float("inf")
+    results = make_search(
+        highs=[0.02, infinity, infinity, infinity, infinity],
+        lows=[0.01, 0.1, 0.0, 0.0, 0.0],
+        epsilons=[0.02, 0.1, 0.1, 0.1, 0.1],
+        is_correct=[True] * 5,
+    )
+    row = least_epsilon_table(results).iloc[0]
+    assert (row["num_images"], row["num_fallen"], row["num_censored"]) == (2, 1, 1)
+
+
+def test_rows_of_a_search_are_no_accuracies():
+    results = make_search(
+        highs=[0.02] * 5, lows=[0.01] * 5, epsilons=[0.02] * 5, is_correct=[True] * 4 + [False]
+    )
+    assert adversarial_table(results).empty
+    assert set(per_class_table(results, class_names=["even", "odd"])["attack"]) == {"none"}
+    assert least_epsilon_table(make_results()).empty
