@@ -115,10 +115,10 @@ def _characters() -> frozenset[int]:
     return frozenset(FT2Font(path).get_charmap())
 
 
-def save_png(figure: Figure, path: Path) -> Path:
+def save_png(figure: Figure, path: Path, *, max_bytes: int = MAX_PNG_BYTES) -> Path:
     """Writes a figure as PNG at twice the size of a screen, under a temporary name and then renamed.
 
-    A file of more than ``MAX_PNG_BYTES``, which only photographs make, is brought to 256 colours and, where
+    A file of more than ``max_bytes``, which only photographs make, is brought to 256 colours and, where
     that is not enough, to fewer pixels.
     """
     buffer = io.BytesIO()
@@ -127,7 +127,7 @@ def save_png(figure: Figure, path: Path) -> Path:
     content = buffer.getvalue()
     image = Image.open(buffer).convert("RGB")
     share = 1.0
-    while len(content) > MAX_PNG_BYTES and share > 0.2:
+    while len(content) > max_bytes and share > 0.2:
         size = (round(share * image.width), round(share * image.height))
         smaller = io.BytesIO()
         image.resize(size, Image.Resampling.LANCZOS).quantize(256).save(smaller, format="png", optimize=True)

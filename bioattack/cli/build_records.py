@@ -159,9 +159,9 @@ def _lines(result: "BuildResult", options: "BuildOptions") -> list[str]:
         f"{name:<{width}}" + "".join(f"{counts[split][label]:>10}" for split in counts)
         for label, name in shown.items()
     ]
+    lines.append(f"{'all':<{width}}" + "".join(f"{sum(counts[split]):>10}" for split in counts))
     if len(shown) < len(names):
         lines.append(f"{len(names) - len(shown)} of {len(names)} classes have no pictures")
-    lines.append(f"{'all':<{width}}" + "".join(f"{sum(counts[split]):>10}" for split in counts))
     if manifest is None:
         size = plan.estimated_bytes / 2**20
         lines.append(f"would write {len(plan.tasks)} shards, about {size:.1f} MiB, to {options.output}")
