@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ def write_small_records(
     num_test: int = 15,
     size: int = 16,
     num_classes: int = 3,
+    countries: Sequence[str] = (),
     seed: int = 0,
 ) -> Path:
     """Writes noisy pictures whose tint is their class: easy to learn, in no two pictures the same.
@@ -40,6 +42,7 @@ def write_small_records(
         num_test: Pictures in the split ``test``; with 0 there is no such split.
         size: Height and width in pixels.
         num_classes: 2 or 3.
+        countries: With some, each picture is of one of them, in turn, in the group ``country``.
         seed: Of the noise.
 
     Returns:
@@ -53,7 +56,13 @@ def write_small_records(
         if not num_examples:
             continue
         examples = [
-            _example(f"{split}/{index:05d}.png", label=index % num_classes, size=size, random=random)
+            _example(
+                f"{split}/{index:05d}.png",
+                label=index % num_classes,
+                size=size,
+                random=random,
+                groups={"country": countries[index % len(countries)]} if countries else {},
+            )
             for index in range(num_examples)
         ]
         splits[split] = SplitInfo(
@@ -67,7 +76,7 @@ def write_small_records(
         kind="synthetic",
         class_names=class_names,
         image=ImageSize(height=size, width=size, channels=3),
-        groups=(),
+        groups=("country",) if countries else (),
         splits=splits,
         source={},
         skipped=(),
@@ -81,7 +90,9 @@ def write_small_records(
     return directory
 
 
-def _example(filename: str, *, label: int, size: int, random: np.random.Generator) -> Example:
+def _example(
+    filename: str, *, label: int, size: int, random: np.random.Generator, groups: dict[str, str]
+) -> Example:
     pixels = random.integers(0, 160, (size, size, 3), dtype=np.uint8)
     pixels[:, :, label] += 60
     encoded = io.BytesIO()
@@ -96,6 +107,7 @@ def _example(filename: str, *, label: int, size: int, random: np.random.Generato
         class_name=CLASS_NAMES[label],
         filename=filename,
         sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
+        groups=groups,
     )
 
 
