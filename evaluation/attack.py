@@ -13,6 +13,7 @@ from bioattack.errors import InputError
 from bioattack.evaluation import output_folder
 from bioattack.evaluation.adversarial_records import write_adversarial_records
 from bioattack.evaluation.attack_config import AttackConfig, describe_plan, make_attack_plan
+from bioattack.evaluation.attack_figures import write_figures
 from bioattack.evaluation.config import MeasurePlan
 from bioattack.evaluation.evaluate import (
     load_classifiers,
@@ -93,6 +94,9 @@ def attack(config: AttackConfig) -> dict[str, Any]:
                     for model in frame["models"]
                 },
             )
+        if config.figure is not None:
+            with explain_read_errors(records):
+                write_figures(config.figure, classifiers, pictures, plan=plan, records=records)
         summary = write_summary(config.output, frame, seconds=time.perf_counter() - start)
     if config.save == "records":
         # Only now: until it is complete, a run that is killed builds the records from these again.

@@ -55,6 +55,8 @@ class AttackConfig(MeasureConfig):
         target: Class (name or number) that every picture is to be taken for; otherwise any wrong one will do.
         draws: Calls over which a model that draws random numbers is averaged.
         foolbox_options: Arguments of the Foolbox class, as NAME=VALUE.
+        figure: Draw this picture (its image_id, or "first" for the first one that a model gets right) under
+            each attack at its largest epsilon, and under Foolbox's searches for the nearest picture at any.
         save: Keep the attacked pictures, one folder for each model, attack and epsilon: as png files, or as
             records that can be read like any others.
     """
@@ -73,6 +75,7 @@ class AttackConfig(MeasureConfig):
     target: str | None = None
     draws: int = 1
     foolbox_options: tuple[str, ...] = ()
+    figure: str | None = None
     save: str = dataclasses.field(default="none", metadata={"choices": SAVED})
 
     def __post_init__(self) -> None:
@@ -187,7 +190,7 @@ def make_attack_plan(
         "batch_size": batch_size,
     }
     names = ("independent", "least_epsilon", "steps", "relative_step", "random_start", "judged", "quantise")
-    own |= {name: getattr(config, name) for name in (*names, "restarts", "target", "draws", "save")}
+    own |= {name: getattr(config, name) for name in (*names, "restarts", "target", "draws", "figure", "save")}
     notes = order_notes({"--epsilons": config.epsilons})
     return MeasurePlan(config, attacks, batch_size, notes, config.shared_settings() | own)
 

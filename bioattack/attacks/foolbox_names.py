@@ -49,6 +49,11 @@ def attack_norm(attack: Any) -> str:
     return _NORMS[float(attack.distance.p)]
 
 
+def searches_nearest(class_name: str) -> bool:
+    """Tells whether a class searches for the nearest fooling picture, instead of within a given epsilon."""
+    return issubclass(_find_class(class_name), _foolbox().MinimizationAttack)
+
+
 def foolbox_options(class_name: str) -> dict[str, Any]:
     """Lists the options of an attack with their defaults; ``inspect.Parameter.empty`` where there is none.
 
