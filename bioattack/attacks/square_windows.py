@@ -221,7 +221,7 @@ def _window(numbers: tf.Tensor, sides: tf.Tensor, shape: tuple[int, int, int]) -
 
 def _numbers(slots: Slots, *, first: int, each: int, num_queries: tf.Tensor | None = None) -> tf.Tensor:
     """Draws ``(slots, each)`` numbers, those of the start or of one query."""
-    begin = tf.zeros_like(slots.labels) if num_queries is None else first + each * num_queries
+    begin = tf.zeros_like(slots.labels) if num_queries is None else first + each * (num_queries - 1)
     return random_numbers(slots.keys, begin[:, None] + tf.range(each)[None])
 
 
