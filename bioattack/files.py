@@ -35,10 +35,12 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with naming_the_place(path):
             yield partial
-            _flush(partial)
+            for place in [partial, *(partial.rglob("*") if partial.is_dir() else ())]:
+                _flush(place)
             if partial.is_dir() and path.exists():
                 _remove(path)
             partial.replace(path)
+            # The folder's list of names alone: what else lies in it has been flushed when it was written.
             _flush(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -93,13 +95,12 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def _flush(path: Path) -> None:
-    """Brings a file's or folder's bytes to the disk, so that a power cut cannot leave an empty name."""
-    for place in [path, *(path.rglob("*") if path.is_dir() else ())]:
-        handle = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """Brings a file's bytes or a folder's names to the disk, so that a power cut cannot leave an empty name."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _remove(path: Path) -> None:

@@ -101,3 +101,22 @@ def test_a_killed_writer_lets_go(tmp_path):
     assert killed.returncode == -9
     with only_writer(tmp_path):
         pass
+
+
+def test_only_what_was_written_is_brought_to_the_disk(tmp_path, monkeypatch):
+    """Otherwise writing a thousand files into one folder would flush a thousand of them each time."""
+    for number in range(5):
+        (tmp_path / f"{number}.txt").touch()
+    flushed, fsync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (flushed.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle))
+    )
+    with replacing(tmp_path / "new.txt") as partial:
+        partial.write_text("new")
+    assert flushed == [str(tmp_path / "new.txt.partial"), str(tmp_path)]
+    flushed.clear()
+    with replacing(tmp_path / "folder") as partial:
+        (partial / "inner").mkdir(parents=True)
+        (partial / "inner" / "a.txt").write_text("a")
+    inner = ["", "/inner", "/inner/a.txt"]
+    assert flushed == [*(f"{tmp_path}/folder.partial{name}" for name in inner), str(tmp_path)]
