@@ -28,7 +28,7 @@ _PICTURE_SHARE = 0.285
 # Differences are fine-grained: fewer pixels would blur them.
 _MAX_PNG_BYTES = 600_000
 
-# A search far shorter than Foolbox's own, 9 times 10,000 steps: a minute, for a picture a little farther away.
+# A search far shorter than Foolbox's own 9 times 10,000 steps: a minute, for a picture a little farther away.
 _CARLINI_WAGNER = (
     ("steps", "150"),
     ("stepsize", "0.002"),
