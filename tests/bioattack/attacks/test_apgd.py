@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bioattack.attacks.apgd import AutoProjectedGradientDescent, period_ends
+from bioattack.attacks.apgd import AutoProjectedGradientDescent
+from bioattack.attacks.apgd_steps import period_ends
 from bioattack.attacks.attack import AttackedModel, Slots
 from bioattack.attacks.balls import get_ball
 from bioattack.attacks.request import AttackRequest
@@ -167,6 +168,72 @@ def test_iterates_of_the_reference(norm, loss):
     assert restarts > number
 
 
+def into_l1_ball(image, original, epsilon):
+    change = image - original
+    sizes, room = np.abs(change), np.where(change > 0, 1 - original, original)
+    low, high = 0.0, sizes.max()
+    if np.minimum(sizes, room).sum() <= epsilon:
+        return np.clip(image, 0, 1)
+    for _ in range(100):
+        amount = (low + high) / 2
+        is_too_long = np.minimum(np.maximum(sizes - amount, 0), room).sum() > epsilon
+        low, high = (amount, high) if is_too_long else (low, amount)
+    return original + np.sign(change) * np.minimum(np.maximum(sizes - high, 0), room)
+
+
+def reference_l1(evaluate, start, original, *, epsilon, num_steps):
+    """Algorithm 1 of Croce and Hein 2021 for one image and one radius, in float64."""
+    now = start.astype(np.float64)
+    loss, gradient = evaluate(now)
+    best, best_loss, best_gradient = now, loss, gradient
+    step, share, num_changed, period = epsilon, 0.2, original.size, max(1, int(0.04 * num_steps))
+    iterates, shares = [], []
+    for number in range(1, num_steps + 1):
+        sizes = np.abs(gradient)
+        is_moving = sizes >= np.sort(sizes.ravel())[int((1 - share) * sizes.size + 1e-9)]
+        now = into_l1_ball(now + step * np.sign(gradient) * is_moving / is_moving.sum(), original, epsilon)
+        iterates.append(now)
+        shares.append(is_moving.sum())
+        loss, gradient = evaluate(now)
+        if loss > best_loss:
+            best, best_loss, best_gradient = now, loss, gradient
+        if number % period == 0:
+            changed_before, num_changed = num_changed, np.count_nonzero(best != original)
+            share = num_changed / original.size / 1.5
+            if num_changed / changed_before < 0.95:
+                step, now, gradient = epsilon, best, best_gradient
+            else:
+                step = max(step / 1.5, epsilon / 10)
+    return iterates, best, shares
+
+
+def test_iterates_of_the_reference_in_l1():
+    epsilon, num_steps, number = 3.0, 50, 4
+    classifier = smooth_classifier(bias=60.0)
+    attack = make("l1", num_steps=num_steps)
+    slots, model = made_up_slots(number, epsilon=epsilon), AttackedModel(classifier)
+    advance = tf.function(lambda state: attack.advance(model, slots, dict(state)), autograph=False)
+    state = attack.start(model, slots)
+    starts, found = state["adversarial_images"].numpy(), []
+    np.testing.assert_allclose(np.abs(starts - slots.originals).sum((1, 2, 3)), epsilon, rtol=1e-5)
+    for _ in range(num_steps):
+        state = advance(state)
+        found.append(state["adversarial_images"].numpy())
+    state = advance(state)
+    evaluate = evaluator(classifier, attack, 0)
+    for place in range(number):
+        iterates, best, shares = reference_l1(
+            evaluate,
+            starts[place],
+            slots.originals[place].numpy().astype(np.float64),
+            epsilon=epsilon,
+            num_steps=num_steps,
+        )
+        assert len(set(shares)) > 2
+        np.testing.assert_allclose([images[place] for images in found], iterates, atol=2e-4)
+        np.testing.assert_allclose(state["adversarial_images"][place], best, atol=2e-4)
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2", "rms"])
 def test_starts_on_the_sphere_by_the_key_alone(norm):
     slots = made_up_slots(4, epsilon=0.1)
@@ -198,14 +265,14 @@ def test_every_image_has_its_own_count_of_moves():
 
 
 @pytest.mark.parametrize("is_quantised", [False, True])
-@pytest.mark.parametrize("norm", ["linf", "l2", "rms"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "rms", "l1"])
 def test_what_is_reported(norm, is_quantised):
     # Some images fall and some do not.
     classifier = smooth_classifier(bias=0.5)
     random = np.random.default_rng(1)
     images = np.round(255 * random.random((24, *SHAPE))).astype(np.float32) / np.float32(255)
     labels = classifier.logits(images).numpy().argmax(1)
-    epsilon = {"linf": 8.2 / 255, "l2": 0.1, "rms": 0.02}[norm]
+    epsilon = {"linf": 8.2 / 255, "l2": 0.1, "rms": 0.02, "l1": 0.5}[norm]
     request = AttackRequest("apgd", norm=norm, epsilons=(epsilon,), num_steps=15, is_quantised=is_quantised)
     attacked = attack_images(classifier, images, labels, request, batch_size=7)
     assert 0 < attacked.is_fooled.sum() < 24
@@ -257,7 +324,7 @@ def test_targets():
     ("overrides", "sentence"),
     [
         ({"judged": "last"}, "apgd judges any iterate"),
-        ({"norm": "l1"}, "has no norm 'l1'; it has linf, l2, rms"),
+        ({"norm": "l0"}, "has no norm 'l0'; it has linf, l2, rms, l1"),
         ({"loss": "hinge"}, "loss must be one of"),
     ],
 )
