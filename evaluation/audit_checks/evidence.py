@@ -47,7 +47,7 @@ class AttackRun:
         attack: Name in the registry of attacks.
         norm: In which the ball is measured.
         num_steps: Steps, or queries of an attack without gradient.
-        relative_step: Length of a step as a fraction of epsilon; 2.5 epsilons in all unless given.
+        relative_step: Length of a step as a fraction of epsilon; of ``pgd`` 2.5 epsilons in all unless given.
         num_restarts: From random starts if more than 0; from the picture itself with 0.
         judged: ``"any"`` or ``"last"`` iterate.
         seed: Of the random starts.
@@ -64,7 +64,7 @@ class AttackRun:
 
     def __post_init__(self) -> None:
         """Fills in the step, so that equal attacks are equal."""
-        if self.relative_step is None:
+        if self.relative_step is None and self.attack.startswith("pgd"):
             object.__setattr__(self, "relative_step", 2.5 / self.num_steps)
 
 

@@ -38,12 +38,9 @@ _TOLERATED_FALLS = 0.1
 
 def check_finite(evidence: Evidence) -> Finding:
     """Looks for NaN and infinity at the pictures, beside them, on an attack's way and in the corners."""
-    num_bad = {}
-    for name, images in _probes(evidence):
-        is_bad = ~np.isfinite(evidence.logits_of(images)).all(1)
-        for loss in ("cross-entropy", "margin"):
-            is_bad |= ~np.isfinite(evidence.gradients(images, loss=loss)).all((1, 2, 3))
-        num_bad[name] = int(is_bad.sum())
+    num_bad = {name: _num_bad(evidence, images) for name, images in _places(evidence)}
+    if not any(num_bad.values()):
+        num_bad["adversarial pictures"] = _num_bad_when_attacked(evidence)
     figures = {"num_bad": num_bad}
     if any(num_bad.values()):
         where = ", ".join(f"{number} of {name}" for name, number in num_bad.items() if number)
@@ -56,8 +53,23 @@ def check_finite(evidence: Evidence) -> Finding:
     return Finding(HOLDS, sentence, evidence.num_images, figures)
 
 
-def _probes(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
-    """Places an attack can come to, by name."""
+def _num_bad(evidence: Evidence, images: np.ndarray) -> int:
+    is_bad = ~np.isfinite(evidence.logits_of(images)).all(1)
+    for loss in ("cross-entropy", "margin"):
+        is_bad |= ~np.isfinite(evidence.gradients(images, loss=loss)).all((1, 2, 3))
+    return int(is_bad.sum())
+
+
+def _num_bad_when_attacked(evidence: Evidence) -> int:
+    try:
+        return _num_bad(evidence, evidence.attack(AttackRun(evidence.middle_epsilon)).images)
+    except InputError as error:
+        # No attack refuses because of NaN but where it met one.
+        return evidence.num_images if "NaN" in str(error) else 0
+
+
+def _places(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
+    """Places an attack can come to without being made, by name."""
     images, random = evidence.images, np.random.default_rng(evidence.seed)
     yield "the pictures themselves", images
     yield "black, white and grey", np.stack([np.full_like(images[0], level) for level in (0, 1, 0.5)])
@@ -69,13 +81,6 @@ def _probes(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
         yield f"one step of {epsilon:.2g}", np.clip(images + step * direction, 0, 1)
         noise = random.uniform(-step, step, images.shape).astype(np.float32)
         yield f"noise of {epsilon:.2g}", np.clip(images + noise, 0, 1)
-    try:
-        yield "adversarial pictures", evidence.attack(AttackRun(evidence.middle_epsilon)).images
-    except InputError as error:
-        # No attack refuses because of NaN but where it met one.
-        if "NaN" not in str(error):
-            return
-        yield "adversarial pictures", evidence.images * np.float32(np.nan)
 
 
 def check_zero_gradient(evidence: Evidence) -> Finding:

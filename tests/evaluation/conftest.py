@@ -9,8 +9,8 @@ from bioattack.testing.healthy_models import SIZE, draw_pictures, train_convolut
 
 @pytest.fixture(scope="session")
 def pictures():
-    """96 pictures that no model of these tests has seen."""
-    return draw_pictures(96, seed=2)
+    """64 pictures that no model of these tests has seen."""
+    return draw_pictures(64, seed=2)
 
 
 @pytest.fixture(scope="session")
@@ -30,11 +30,12 @@ def sample(pictures):
 
 @pytest.fixture(scope="session")
 def evidence_on(sample):
-    """Makes evidence of any function of the pictures."""
+    """Makes evidence of any function of the pictures, from all or from the first few of them."""
 
-    def make(model, **how):
+    def make(model, num_images=None, **how):
         classifier = load_classifier(model, name="m", image_shape=(SIZE, SIZE, 3))
-        return Evidence(classifier, sample, **how)
+        some = Sample(sample.images[:num_images], sample.labels[:num_images])
+        return Evidence(classifier, some, **how)
 
     return make
 

@@ -1,7 +1,6 @@
 """What the checks look at, against gradients and outcomes worked out by hand."""
 
 import numpy as np
-import pytest
 
 from bioattack.classifier import load_classifier
 from bioattack.evaluation.audit_checks import evidence as module
@@ -37,12 +36,12 @@ def test_gradients_are_those_of_the_formula():
 
 def test_the_ladder_is_what_each_epsilon_does_alone():
     # A grey picture falls exactly when epsilon is more than its distance from the threshold.
-    distances = [1.5 / 255, 3 / 255, 6 / 255, 12 / 255, 100 / 255]
+    distances = [0.006, 0.012, 0.024, 0.05, 0.4]
     evidence = Evidence(_brightness(), _greys(*(0.5 + distance for distance in distances)))
     expected = [[distance > epsilon for distance in distances] for epsilon in LADDER]
     assert [attacked.is_left.tolist() for attacked in evidence.ladder] == expected
     # Five are right; two and three are as near to half, and the larger epsilon is taken.
-    assert evidence.middle_epsilon == pytest.approx(8 / 255)
+    assert evidence.middle_epsilon == LADDER[3]
 
 
 def test_where_nothing_falls_the_middle_is_the_largest():

@@ -23,8 +23,9 @@ def test_keys_and_titles_are_one_of_a_kind():
 
 def test_every_check_has_a_fault_that_it_must_catch():
     caught = {key for fault in FAULTS.values() for key in fault.caught_by}
-    # The card's accuracy belongs to the classifier and not to its function; its own test has it.
-    assert caught >= {check.key for check in CHECKS} - {"card-accuracy"}
+    # A card belongs to the classifier and not to its function, and a model whose first random start beats the
+    # next has to change while it is attacked: these two have tests of their own.
+    assert caught >= {check.key for check in CHECKS} - {"card-accuracy", "more-restarts"}
     assert caught <= {check.key for check in CHECKS}
 
 

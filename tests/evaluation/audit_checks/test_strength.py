@@ -113,21 +113,21 @@ def test_a_model_of_real_robustness_holds_however_large_it_is(evidence_on):
     def model(images):
         return 100 * tf.reduce_mean(images, (1, 2))
 
-    evidence = evidence_on(model)
+    evidence = evidence_on(model, 20)
     evidence.labels = evidence.logits.argmax(1).astype(np.int32)
     for check in (check_iterated, check_growing_epsilon, check_unbounded_epsilon, check_ball_inclusion):
         assert check(evidence).verdict == HOLDS
 
 
 def test_without_gradient_nothing_can_be_compared(evidence_on, sound):
-    evidence = evidence_on(stopped_gradient(sound))
+    evidence = evidence_on(stopped_gradient(sound), 20)
     assert check_iterated(evidence).verdict == UNDECIDED
     assert check_growing_epsilon(evidence).verdict == UNDECIDED
     assert check_unbounded_epsilon(evidence).verdict == FAILS
 
 
 def test_the_larger_ball_is_searched_worse(evidence_on, sound):
-    finding = check_ball_inclusion(evidence_on(inflated_gradient(sound)))
+    finding = check_ball_inclusion(evidence_on(inflated_gradient(sound), 32))
     assert finding.verdict == FAILS
     left = list(finding.figures["num_left"].values())
     assert left[1] > left[0]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from bioattack.evaluation.audit_checks import surrogate
 from bioattack.evaluation.audit_checks.evidence import Evidence
 from bioattack.evaluation.audit_checks.surrogate import learn_surrogate
 from bioattack.testing.healthy_models import draw_pictures
@@ -28,6 +29,7 @@ def test_it_learns_the_answers_and_not_the_truth(evidence_on, sound):
     assert np.mean(answers == (evidence.labels + 1) % 5) > 0.8
 
 
-def test_it_is_the_same_every_time(sound_evidence):
+def test_it_is_the_same_every_time(sound_evidence, monkeypatch):
+    monkeypatch.setattr(surrogate, "_NUM_UPDATES", 20)
     logits = [learn_surrogate(sound_evidence, epsilon=0.03).logits(sound_evidence.images) for _ in range(2)]
     np.testing.assert_array_equal(logits[0], logits[1])
