@@ -95,7 +95,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def _flush(path: Path) -> None:
-    """Brings a file's bytes or a folder's names to the disk, so that a power cut cannot leave an empty name."""
+    """Brings a file's bytes or a folder's names to the disk: a power cut must not leave an empty name."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

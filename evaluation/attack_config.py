@@ -22,8 +22,12 @@ BALL_NORMS = ("linf", "l2", "rms", "l1")
 SAVED = ("none", "png", "records")
 WORST_CASE, FOOLBOX = "worst-case", "foolbox:"
 
-# Strongest first, as AutoAttack's; what needs more classes than there are is left out.
-_WORST_CASE = (("apgd-ce", 2), ("apgd-dlr-targeted", 3), ("square", 2))
+# Strongest first, as AutoAttack's, with the classes and the norms that each needs.
+_WORST_CASE = (
+    ("apgd-ce", 2, BALL_NORMS),
+    ("apgd-dlr-targeted", 3, BALL_NORMS),
+    ("square", 2, ("linf", "l2", "rms")),
+)
 
 # In the L-infinity norm; for the others, what has the same root mean square.
 _DEFAULT_EPSILONS = (1 / 255, 2 / 255, 4 / 255, 8 / 255)
@@ -36,8 +40,8 @@ class AttackConfig(MeasureConfig):
     Args:
         attack: One or several of fgsm, bim, pgd, mifgsm, apgd, square, with -LOSS for another loss (ce,
             margin, dlr, dlr-targeted) as in apgd-dlr; any attack class of Foolbox as foolbox:CLASS;
-            worst-case for the union of apgd-ce, apgd-dlr-targeted and square, each meeting only what
-            withstood those before.
+            worst-case for the union of apgd-ce, apgd-dlr-targeted and square (not in l1), each meeting only
+            what withstood those before.
         norm: Norm of the ball; Foolbox's classes have their own.
         epsilons: Radii of the ball; a picture that fell at one counts as fallen at the larger ones. linf and
             rms: fractions of the pixel range (8/255 is 0.0314); l2 and l1: norms over the whole picture. By
@@ -202,7 +206,11 @@ def _plan_attack(
         return _plan_foolbox(name, config, image_shape)
     stages = [name]
     if name == WORST_CASE:
-        stages = [stage for stage, least_classes in _WORST_CASE if len(class_names) >= least_classes]
+        stages = [
+            stage
+            for stage, least_classes, norms in _WORST_CASE
+            if len(class_names) >= least_classes and config.norm in norms
+        ]
     epsilons = _epsilons(config, config.norm, image_shape)
     if config.least_epsilon is not None and config.least_epsilon >= epsilons[-1]:
         raise InputError(

@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -108,9 +109,12 @@ def test_only_what_was_written_is_brought_to_the_disk(tmp_path, monkeypatch):
     for number in range(5):
         (tmp_path / f"{number}.txt").touch()
     flushed, fsync = [], os.fsync
-    monkeypatch.setattr(
-        os, "fsync", lambda handle: (flushed.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle))
-    )
+
+    def noted(handle):
+        flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
     with replacing(tmp_path / "new.txt") as partial:
         partial.write_text("new")
     assert flushed == [str(tmp_path / "new.txt.partial"), str(tmp_path)]

@@ -9,8 +9,9 @@ import pytest
 from bioattack.attacks.losses import LOSSES
 from bioattack.attacks.registry import LOSS_NAMES
 from bioattack.attacks.request import AttackRequest, FoolboxRequest
+from bioattack.attacks.run import make_attack
 from bioattack.errors import InputError
-from bioattack.evaluation.attack_config import AttackConfig, describe_plan, make_attack_plan
+from bioattack.evaluation.attack_config import BALL_NORMS, AttackConfig, describe_plan, make_attack_plan
 
 THREE = ("red", "green", "blue")
 
@@ -161,7 +162,7 @@ def test_default_epsilons_have_the_same_root_mean_square_in_every_norm():
     assert plan(norm="l2", shape=(1, 1, 1)).attacks[0].epsilons[-1] == pytest.approx(8 / 255, rel=0.05)
 
 
-def test_worst_case_takes_what_there_are_classes_for():
+def test_worst_case_takes_what_there_are_classes_and_norms_for():
     assert [stage.attack for stage in plan(attack=("worst-case",)).attacks[0].stages] == [
         "apgd-ce",
         "apgd-dlr-targeted",
@@ -170,6 +171,8 @@ def test_worst_case_takes_what_there_are_classes_for():
     two = plan(attack=("worst-case",), class_names=("cat", "dog")).attacks[0]
     assert [stage.attack for stage in two.stages] == ["apgd-ce", "square"]
     assert two.needs_gradient
+    l1 = plan(attack=("worst-case",), norm="l1").attacks[0]
+    assert [stage.attack for stage in l1.stages] == ["apgd-ce", "apgd-dlr-targeted"]
 
 
 def test_what_is_asked_reaches_every_attack():
@@ -237,3 +240,11 @@ def test_the_description_says_of_each_attack_what_it_is_made_of():
     assert [stage["attack"] for stage in described[0]["stages"]] == ["apgd-ce", "apgd-dlr-targeted", "square"]
     assert {stage["num_steps"] for entry in described for stage in entry["stages"]} == {9}
     assert described[1]["epsilons"] == [0.1]
+
+
+@pytest.mark.parametrize("norm", BALL_NORMS)
+@pytest.mark.parametrize("num_classes", [2, 3, 4, 11])
+def test_what_worst_case_takes_can_be_made(norm, num_classes):
+    names = tuple(map(str, range(num_classes)))
+    for stage in plan(attack=("worst-case",), norm=norm, class_names=names).attacks[0].stages:
+        assert make_attack(stage, num_classes=num_classes).norm == norm
