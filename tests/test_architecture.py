@@ -41,7 +41,7 @@ def test_bare_name_is_refused(sister):
     assert f"import this package as bioattack.{sister}" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["build_records", "train", "evaluate"])
+@pytest.mark.parametrize("command", ["build_records", "train", "evaluate", "attack"])
 def test_help_imports_no_tensorflow(command):
     code = (
         f"import sys; from bioattack.cli.{command} import main\n"
