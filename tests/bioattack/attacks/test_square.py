@@ -12,6 +12,7 @@ from bioattack.attacks.run import attack_images
 from bioattack.attacks.square import SquareAttack
 from bioattack.classifier import load_classifier
 from bioattack.errors import InputError
+from bioattack.testing.check_attack import AttackCase, check_attack
 
 SIZE, CHANNELS, NUM_CLASSES = 10, 2, 3
 EPSILONS = {"linf": 0.25, "l2": 3.0}
@@ -350,6 +351,14 @@ def test_broken_logits_are_seen():
     request = AttackRequest("square", epsilons=(0.4,), num_steps=500)
     with pytest.raises(InputError, match="model broken gives NaN or infinite logits on the way"):
         attack_images(classifier, np.full((1, 3, 3, 1), 0.5, np.float32), np.zeros(1, int), request)
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "epsilon"), [("square", "linf", 0.1), ("square-ce", "l2", 0.8), ("square", "rms", 0.06)]
+)
+def test_attack_keeps_its_promises(name, norm, epsilon):
+    request = AttackRequest(name, norm, (epsilon,), num_steps=60)
+    check_attack(AttackCase(request, needs_gradient=False))
 
 
 @pytest.mark.parametrize(
