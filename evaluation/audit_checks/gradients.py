@@ -136,7 +136,7 @@ def check_finite_differences(evidence: Evidence) -> Finding:
         return Finding(UNDECIDED, sentence, len(images), figures)
     if max(told) > _DISAGREEMENT:
         sentence = (
-            f"The gradient is not that of the model (half of the finite differences are off by more than "
+            f"The gradient is not that of the model (half of the finite differences are off by at least "
             f"{share(max(told), 1)}), so following it says nothing of robustness: look for a stand-in "
             "gradient, rounding or random numbers, and believe only attacks that need no gradient."
         )
@@ -145,7 +145,7 @@ def check_finite_differences(evidence: Evidence) -> Finding:
     if farthest is not None and farthest > _SHATTERED:
         sentence = (
             f"Half an 8-bit step away the gradient no longer holds (half of the differences are off by "
-            f"more than {share(farthest, 1)}), so an attack that follows it goes at random: average the "
+            f"at least {share(farthest, 1)}), so an attack that follows it goes at random: average the "
             "gradient over noise, or attack without gradients."
         )
         return Finding(FAILS, sentence, len(images), figures)
