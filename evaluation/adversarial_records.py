@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bioattack.evaluation.config import PlannedAttack
-from bioattack.evaluation.results import read_results
+from bioattack.evaluation.results import ADVERSARIAL_RECORDS, IMAGES, read_results
 from bioattack.evaluation.saved_images import image_folder, image_path
 from bioattack.tfrecords_builder.build import build_source
 from bioattack.tfrecords_builder.reading import Records
@@ -96,9 +96,8 @@ def write_adversarial_records(
     output: Path,
     *,
     attacks: Sequence[PlannedAttack],
-    images: Path,
+    described: Sequence[Mapping[str, Any]],
     records: Records,
-    folder: Path,
     provenance: Mapping[str, Mapping[str, Any]],
 ) -> list[Path]:
     """Writes one records folder for each model, attack and epsilon of an attack's table.
@@ -107,11 +106,11 @@ def write_adversarial_records(
     largest.
 
     Args:
-        output: The attack's output folder, which holds the long table.
+        output: The attack's output folder, which holds the long table and the pictures, and will hold the
+            records.
         attacks: What was run.
-        images: Where the pictures were saved.
+        described: The same in words and numbers, for the manifests.
         records: The records that were attacked.
-        folder: Where the new ones go.
         provenance: For each model, by its name in the table, what the manifests say of where its pictures
             come from: seed, fingerprints.
 
@@ -124,7 +123,7 @@ def write_adversarial_records(
     results = read_results(output)
     written = []
     for model in provenance:
-        for attack in attacks:
+        for attack, description in zip(attacks, described, strict=True):
             is_its = (results["model"] == model) & (results["attack"] == attack.name)
             for epsilon in attack.reported_epsilons:
                 table = results[is_its & (attack.is_search | (results["epsilon"] == epsilon))]
@@ -134,18 +133,18 @@ def write_adversarial_records(
                     "norm": attack.norm,
                     "epsilon": epsilon,
                 }
-                target = image_folder(folder, **named)
+                target = image_folder(output / ADVERSARIAL_RECORDS, **named)
                 source = AdversarialSource(
                     AdversarialOptions(
                         output=target, seed=provenance[model]["seed"], workers=1, quiet=True, **named
                     ),
                     table=table,
-                    folder=image_folder(images, **named),
+                    folder=image_folder(output / IMAGES, **named),
                     records=records,
                     provenance={
                         **provenance[model],
                         **named,
-                        "stages": [dataclasses.asdict(stage) for stage in attack.stages],
+                        "stages": description["stages"],
                         "num_success_8bit": int(table["success_8bit"].sum()),
                         "num_wrong_before": int((~table["correct_clean"]).sum()),
                     },

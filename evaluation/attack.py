@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from bioattack.attacks.registry import GRADIENT_FREE_ATTACKS, find_attack
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.run import make_attack
 from bioattack.classifier import Classifier
@@ -22,7 +23,7 @@ from bioattack.evaluation.evaluate import (
     try_models,
     write_summary,
 )
-from bioattack.evaluation.results import ADVERSARIAL_RECORDS, IMAGES, RESULTS, read_summary
+from bioattack.evaluation.results import IMAGES, RESULTS, read_summary
 from bioattack.evaluation.robustness import ImageWriter, RobustnessMeasurement
 from bioattack.evaluation.saved_images import PictureWriter
 from bioattack.tfrecords_builder.reading import explain_read_errors, open_records
@@ -51,10 +52,10 @@ def attack(config: AttackConfig) -> dict[str, Any]:
             f"{', '.join(records.splits)}"
         )
     plan = make_attack_plan(config, image_shape=records.image_shape, class_names=records.class_names)
-    _check_attacks(plan, num_classes=records.num_classes)
+    attacks = _described_attacks(plan, num_classes=records.num_classes)
     pictures = make_pictures(records, plan)
     classifiers = load_classifiers(config, records)
-    frame = make_frame(plan, pictures, records, classifiers) | {"attacks": describe_plan(plan)}
+    frame = make_frame(plan, pictures, records, classifiers) | {"attacks": attacks}
     # An evaluation's protocol is one for all its attacks; here each has its own.
     del frame["protocol"]
     identity = output_folder.identity_of(frame)
@@ -67,11 +68,11 @@ def attack(config: AttackConfig) -> dict[str, Any]:
     if config.dry_run:
         return frame | {"was_complete": False}
     start = time.perf_counter()
-    images = config.output / IMAGES
 
     def writers(classifier: Classifier, clean: pd.DataFrame) -> list[ImageWriter]:
         del clean
-        return [] if config.save == "none" else [PictureWriter(images, model=classifier.name)]
+        is_wanted = config.save != "none"
+        return [PictureWriter(config.output / IMAGES, model=classifier.name)] if is_wanted else []
 
     with output_folder.held_output(config.output, identity, overwrite=config.overwrite) as unfinished:
         measurement = RobustnessMeasurement(classifiers, pictures, plan=plan, folder=unfinished)
@@ -82,9 +83,8 @@ def attack(config: AttackConfig) -> dict[str, Any]:
             write_adversarial_records(
                 config.output,
                 attacks=plan.attacks,
-                images=images,
+                described=attacks,
                 records=records,
-                folder=config.output / ADVERSARIAL_RECORDS,
                 provenance={
                     model["name"]: {
                         "seed": config.seed,
@@ -100,16 +100,27 @@ def attack(config: AttackConfig) -> dict[str, Any]:
         summary = write_summary(config.output, frame, seconds=time.perf_counter() - start)
     if config.save == "records":
         # Only now: until it is complete, a run that is killed builds the records from these again.
-        shutil.rmtree(images)
+        shutil.rmtree(config.output / IMAGES)
     return summary | {"was_complete": False}
 
 
-def _check_attacks(plan: MeasurePlan, *, num_classes: int) -> None:
-    """Refuses attacks that do not go with the norm, the settings or the classes, before a model is loaded."""
-    for attack in plan.attacks:
-        for stage in attack.stages:
-            if isinstance(stage, AttackRequest):
+def _described_attacks(plan: MeasurePlan, *, num_classes: int) -> list[dict[str, Any]]:
+    """Describes the attacks, with their own numbers where none were given.
+
+    Raises:
+        InputError: If an attack does not go with the norm, the settings or the classes: before a model is
+            loaded.
+    """
+    described = describe_plan(plan)
+    for attack, entry in zip(plan.attacks, described, strict=True):
+        for request, stage in zip(attack.stages, entry["stages"], strict=True):
+            if isinstance(request, AttackRequest):
                 try:
-                    make_attack(stage, num_classes=num_classes)
+                    settings = make_attack(request, num_classes=num_classes).settings
                 except InputError as error:
                     raise InputError(f"--attack {attack.name}: {error}") from error
+                names = ["num_steps", "judged", "loss"]
+                if find_attack(request.attack)[0] not in GRADIENT_FREE_ATTACKS:
+                    names += ["relative_step", "has_random_start"]
+                stage |= {name: getattr(settings, name) for name in names}
+    return described

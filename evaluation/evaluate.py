@@ -299,7 +299,7 @@ def write_summary(output: Path, frame: dict[str, Any], *, seconds: float) -> dic
         _write_json(output / EXAMPLES / "index.json", examples)
     summary = frame | {
         **{name: _to_json(table) for name, table in tables.items()},
-        "notes": _notes(frame, tables["adversarial"]),
+        "notes": _notes(frame, results),
         "versions": versions() | {"foolbox": importlib.metadata.version("foolbox")},
         "git_commit": git_commit(),
         "device": "GPU" if tf.config.list_physical_devices("GPU") else "CPU",
@@ -309,14 +309,13 @@ def write_summary(output: Path, frame: dict[str, Any], *, seconds: float) -> dic
     return summary
 
 
-def _notes(frame: dict[str, Any], adversarial: pd.DataFrame) -> list[str]:
-    notes = []
-    for model, number in adversarial.groupby("model", sort=False)["num_zero_gradient"].max().items():
-        if number:
-            notes.append(
-                f"For {number} pictures {model} is so certain that the gradient of its loss is exactly 0: "
-                "the attack cannot start there, and that is not robustness."
-            )
+def _notes(frame: dict[str, Any], results: pd.DataFrame) -> list[str]:
+    without = results[results["has_zero_gradient"]].groupby("model", sort=False)["image_id"].nunique()
+    notes = [
+        f"For {number} pictures {model} is so certain that the gradient of its loss is exactly 0: "
+        "the attack cannot start there, and that is not robustness."
+        for model, number in without.items()
+    ]
     fingerprint = frame["data"]["fingerprint"]
     notes += [
         f"{model['name']} was trained on other records than these."

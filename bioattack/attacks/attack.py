@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 import tensorflow as tf
 
 from bioattack.attacks.losses import Loss, is_fooled
+from bioattack.attacks.registry import AttackSettings
 from bioattack.classifier import Classifier
 from bioattack.errors import InputError
 
@@ -116,6 +117,8 @@ class StreamedAttack:
         is_targeted: Whether success is to reach the target, and not just to leave the true class.
     """
 
+    #: How it is run and judged, with its own numbers where none were given.
+    settings: AttackSettings
     #: Whether one forward pass alone can tell that an image is fooled, for less than a whole ``advance``.
     has_cheap_look = True
     #: Wrong classes that are aimed at one after the other, where any of them will do; 0 for no aim.

@@ -111,8 +111,9 @@ def _plan_lines(config: AttackConfig, summary: dict[str, Any]) -> list[str]:
             if config.least_epsilon is None
             else f"for the least epsilon, to {config.least_epsilon:g}, up to {words[-1]}"
         )
-        stages = [stage["attack"] for stage in attack["stages"] if attack["attack"] == WORST_CASE]
-        name = f"{attack['attack']} ({', '.join(stages)})" if stages else attack["attack"]
+        stages = [f"{s['attack']} {s['num_steps']:,} steps" for s in attack["stages"] if "num_steps" in s]
+        is_list = attack["attack"] == WORST_CASE
+        name = f"{WORST_CASE} ({', '.join(stages)})" if is_list else ", ".join(stages) or attack["attack"]
         lines.append(f"  {name} in {attack['norm']} {epsilons}, judged at {_JUDGED[attack['judged']]}")
     saved = {"none": "", "png": " with the pictures", "records": " with the pictures as records"}
     return [*lines, f"  into {config.output}{saved[config.save]}"]

@@ -250,12 +250,21 @@ def test_dry_run_writes_nothing(model, records, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert not (tmp_path / "o").exists()
     assert f"would attack {NUM_IMAGES} pictures" in printed
-    assert "pgd in linf at epsilon 0.05 (12.8/255), 0.12 (30.6/255), 0.2 (51/255), judged at any" in printed
+    assert (
+        "pgd 5 steps in linf at epsilon 0.05 (12.8/255), 0.12 (30.6/255), 0.2 (51/255), judged at any"
+        in printed
+    )
     attack(*command, "--json")
     assert read_strictly(capsys.readouterr().out)["attacks"][0]["stages"][0]["num_steps"] == 5
-    few = ["--model", model, "--data", records, "--output", tmp_path / "o", "--steps", "5", "--quiet"]
-    attack(*few, "--attack", "worst-case", "--dry-run")
-    assert "worst-case (apgd-ce, apgd-dlr-targeted, square) in linf" in capsys.readouterr().out
+    few = ["--model", model, "--data", records, "--output", tmp_path / "o", "--quiet", "--dry-run"]
+    attack(*few, "--attack", "worst-case", "foolbox:L2PGD", "--save", "png")
+    printed = capsys.readouterr().out
+    assert (
+        "worst-case (apgd-ce 100 steps, apgd-dlr-targeted 100 steps, square 5,000 steps) in linf" in printed
+    )
+    assert "foolbox:L2PGD in l2 at epsilon 0.11, 0.22, 0.43, 0.87, judged at returned image" in printed
+    assert printed.endswith(f"into {tmp_path / 'o'} with the pictures\n")
+    assert not (tmp_path / "o").exists()
 
 
 def test_interrupted_in_the_middle_it_goes_on(output, model, records, tmp_path, monkeypatch, capsys):
