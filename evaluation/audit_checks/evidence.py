@@ -14,7 +14,7 @@ from bioattack.classifier import Classifier
 
 # From less than what undefended models bear to more than what any picture bears. No multiple of these, and of
 # the steps taken from them, lies on the grid of 8 bits, where a model may be sound and nowhere else.
-LADDER = tuple(0.0043 * 2**place for place in range(8))
+LADDER = tuple(0.0043 * 2.0**place for place in range(-2, 8))
 
 
 @dataclasses.dataclass(frozen=True)

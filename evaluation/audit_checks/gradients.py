@@ -76,7 +76,7 @@ def _places(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
     yield "the corners of the pixel range", np.round(images).astype(np.float32)
     yield "random corners", random.integers(0, 2, images.shape).astype(np.float32)
     direction = np.sign(np.nan_to_num(evidence.gradients(images, loss="cross-entropy")))
-    for epsilon in (LADDER[3], LADDER[5]):
+    for epsilon in (LADDER[5], LADDER[7]):
         step = np.float32(epsilon)
         yield f"one step of {epsilon:.2g}", np.clip(images + step * direction, 0, 1)
         noise = random.uniform(-step, step, images.shape).astype(np.float32)

@@ -41,7 +41,7 @@ def test_the_ladder_is_what_each_epsilon_does_alone():
     expected = [[distance > epsilon for distance in distances] for epsilon in LADDER]
     assert [attacked.is_left.tolist() for attacked in evidence.ladder] == expected
     # Five are right; two and three are as near to half, and the larger epsilon is taken.
-    assert evidence.middle_epsilon == LADDER[3]
+    assert evidence.middle_epsilon == LADDER[5]
 
 
 def test_where_nothing_falls_the_middle_is_the_largest():
