@@ -5,7 +5,8 @@ Everything that is shown is computed from these files and nothing else::
     OUTPUT/
       results.csv.gz          the long table: one row per image, model, norm and epsilon
       summary.json            the figures read off the table, the settings, versions and models
-      tables/*.csv            clean.csv, adversarial.csv, per_class.csv: the lists of summary.json as tables
+      tables/*.csv            clean.csv, adversarial.csv, per_class.csv: the lists of summary.json as tables;
+                              least_epsilon.csv where it was searched
       examples/index.json     which pictures were saved, and what the models made of them
       examples/*.png
       audit.json              with --audit: whether each model's gradient can be believed
@@ -14,11 +15,18 @@ Everything that is shown is computed from these files and nothing else::
       report.html             written by bioattack.evaluation.report
       unfinished/             only while an evaluation is under way
 
+An attack (``bioattack-attack``) leaves the same but for examples, audit and report, and, if asked::
+
+      images/MODEL/ATTACK-NORM-EPSILON/IMAGE_ID.png    every picture, attacked or not, with 8 bits per channel
+      records/MODEL/ATTACK-NORM-EPSILON/               the same as records, in place of the files
+      figures/*.png                                    one picture under all attacks
+
 **results.csv.gz.** The columns are ``COLUMNS``, then one per group of the records (``country``, ...).
 Rows with ``attack == "none"`` (``norm == "none"``, ``judged == "none"``, ``epsilon == 0``) are the pictures
 as they are, one per image and model; there ``predicted_adversarial`` repeats ``predicted_clean`` and the
 distances are 0. Rows with an attack follow, sorted by model, attack, norm, epsilon, image. ``success`` is
-``correct_clean`` and wrong afterwards; ``success_8bit`` asks the same of the adversarial image rounded to
+``correct_clean`` and wrong afterwards (or, where the attack has a target, taken for that; pictures of the
+target's own class are not attacked); ``success_8bit`` asks the same of the adversarial image rounded to
 8 bits per channel. An image that was wrong already is not attacked: its distances and ``steps`` are 0.
 An image that fell at one epsilon counts as fallen at the larger ones, with the same adversarial image and 0
 further steps, unless the epsilons were run apart (``settings.independent``). ``epsilon_low`` and
@@ -54,6 +62,10 @@ of its batch's time and the only column that differs between two runs of the sam
                        "num_zero_gradient", "seconds"}],
       "per_class": [{"model", "attack", "norm", "epsilon", "label", "class_name",
                      "num_images", "num_correct", "accuracy", "low", "high"}],   (attack "none" is clean)
+      "attacks": in place of "protocol" in an attack's summary: [{"attack", "norm", "epsilons", "judged",
+                 "stages": [the attacks it is made of, with all their settings]}],
+      "least_epsilon": [{"model", "attack", "norm", "num_images", "num_fallen", "num_censored", "largest",
+                         "mean", "median", "mean_of_fallen"}],   (absent where it was not searched)
       "notes": ["one sentence each: what a reader must know to trust the figures"],
       "audit": what audit.json holds; absent without an audit:
                {"format_version": 1, "identity": {...}, "significance": 0.01, "margin": 0.02,
