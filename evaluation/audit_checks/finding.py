@@ -91,6 +91,6 @@ def share(count: float, total: float) -> str:
     """Says a share in percent.
 
     >>> share(3, 128)
-    '2.3 %'
+    '2.34 %'
     """
     return f"{100 * count / total:.3g} %" if total else "none"
