@@ -91,7 +91,7 @@ def make_subjects(arguments: argparse.Namespace, num_images: int) -> Iterator[Su
         for name, make in (("published MNIST", _published_mnist), ("published CIFAR-10", _published_cifar10)):
             makers[name] = functools.partial(make, arguments.realdata, num_images)
     for name, make in makers.items():
-        if arguments.only is None or arguments.only in name:
+        if arguments.only is None or name.startswith(arguments.only):
             yield dataclasses.replace(make(), name=name)
 
 

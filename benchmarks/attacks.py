@@ -10,9 +10,9 @@ ART and CleverHans take part if they are installed: pip install -e ".[peers]".
 
 "Bare" is what no attack can do without: as many calls of one compiled function that gives the gradient of the
 cross-entropy with respect to a full batch, no step, no projection, no judgement. Everything is projected
-gradient descent in Linf, epsilon 8/255 (0.1 on grey pictures), steps of a tenth of it, no random start, so that
-all who take part do
-the same work and find the same pictures (tests/bioattack/attacks/test_parity.py).
+gradient descent in Linf, epsilon 8/255 (0.1 on grey pictures, 0.3 on MNIST), steps of a tenth of it, no random
+start, so that all who take part do the same work and find the same pictures, but for errors of rounding
+(tests/bioattack/attacks/test_parity.py).
 """
 
 import argparse
@@ -96,7 +96,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--keep", type=Path, help="folder that keeps pictures and trained networks for next time"
     )
-    parser.add_argument("--only", help="only the networks whose name holds this")
+    parser.add_argument("--only", help="only the networks whose name begins with this")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="only these rows")
     parser.add_argument("--repeats", type=int, default=5, help="interleaved repeats of each pair")
     parser.add_argument("--quick", action="store_true", help="few pictures and repeats")
