@@ -123,6 +123,8 @@ class StreamedAttack:
     has_cheap_look = True
     #: Wrong classes that are aimed at one after the other, where any of them will do; 0 for no aim.
     num_targets = 0
+    #: Whether it searches among pictures of 8 bits, and so must begin at one.
+    needs_8_bits = False
 
     def __init__(self, *, norm: str, num_steps: int, is_targeted: bool = False) -> None:
         self.norm = norm

@@ -142,7 +142,12 @@ class Engine:
         Raises:
             InputError: If the stream is empty or holds what cannot be attacked, or the model gives NaN.
         """
-        images = read_stream(stream, self.model, first_batch=self.num_batches_read)
+        images = read_stream(
+            stream,
+            self.model,
+            first_batch=self.num_batches_read,
+            needs_8_bits=self.attack.needs_8_bits,
+        )
         while True:
             self._fill(images)
             if self.is_dry and not any(self.tasks):

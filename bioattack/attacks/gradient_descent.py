@@ -54,6 +54,7 @@ class ProjectedGradientDescent(StreamedAttack):
 
     def __init__(self, *, norm: str, settings: AttackSettings, num_classes: int) -> None:
         super().__init__(norm=norm, num_steps=settings.num_steps, is_targeted=settings.is_targeted)
+        self.needs_8_bits = settings.is_quantised
         self.settings = settings
         self.num_classes = num_classes
         self.ball = get_ball(norm)

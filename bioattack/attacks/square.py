@@ -67,6 +67,7 @@ class SquareAttack(StreamedAttack):
 
     def __init__(self, *, norm: str, settings: AttackSettings, num_classes: int) -> None:
         super().__init__(norm=norm, num_steps=settings.num_steps, is_targeted=settings.is_targeted)
+        self.needs_8_bits = settings.is_quantised
         if settings.judged != "any" or not settings.has_random_start:
             raise InputError(
                 "square starts at random and judges any candidate. Received: "

@@ -10,6 +10,9 @@ import numpy as np
 from bioattack.attacks.attack import AttackedModel
 from bioattack.errors import InputError
 
+# In float32 a step of 1/255 is known to about a 30,000th of itself.
+_GRID_SLACK = 1e-3
+
 _TAKEN = ("image", "label", "image_id", "clean_logits", "fallen_at")
 
 
@@ -42,7 +45,11 @@ class Image:
 
 
 def read_stream(
-    stream: Iterable[Mapping[str, Any]], model: AttackedModel, *, first_batch: int = 0
+    stream: Iterable[Mapping[str, Any]],
+    model: AttackedModel,
+    *,
+    first_batch: int = 0,
+    needs_8_bits: bool = False,
 ) -> Iterator[list[Image]]:
     """Reads, checks and classifies batch after batch.
 
@@ -50,6 +57,7 @@ def read_stream(
         stream: As ``Engine.run`` takes it.
         model: The model.
         first_batch: Number of batches to leave out, having been read before.
+        needs_8_bits: Whether every value must be ``k / 255``.
 
     Raises:
         InputError: If there are no images at all, or some cannot be attacked.
@@ -62,6 +70,8 @@ def read_stream(
         images = np.asarray(batch["image"])
         labels, image_ids = np.asarray(batch["label"]), _texts(batch["image_id"])
         _check_images(images, image_ids)
+        if needs_8_bits:
+            _check_8_bits(images, image_ids)
         logits = np.asarray(
             batch["clean_logits"] if "clean_logits" in batch else model.logits(images).numpy(), np.float32
         )
@@ -109,6 +119,16 @@ def _check_images(images: np.ndarray, image_ids: list[str]) -> None:
             else "clip them"
         )
         raise InputError(f"images must lie in [0, 1]; these span [{low:g}, {high:g}]: {cause}")
+
+
+def _check_8_bits(images: np.ndarray, image_ids: list[str]) -> None:
+    levels = images.astype(np.float64) * 255
+    is_off = (np.abs(levels - np.round(levels)) > _GRID_SLACK).any((1, 2, 3))
+    if is_off.any():
+        raise InputError(
+            f"image {image_ids[int(np.flatnonzero(is_off)[0])]} has values between the steps of 8 bits, and a "
+            "quantised search must begin at a picture that can be saved; round the images to k / 255 first"
+        )
 
 
 def _check_labels(

@@ -175,6 +175,13 @@ def test_what_is_found_on_the_grid_of_8_bits_fools_once_saved(norm):
     assert max(sizes) <= EPSILON[norm] * (1 + 1e-5)
 
 
+def test_a_search_among_8_bit_pictures_begins_at_one():
+    classifier = made_up_classifier()
+    batch = made_up_batch(classifier)
+    with pytest.raises(InputError, match="image 0 has values between the steps of 8 bits"):
+        attack_images(classifier, batch.images, batch.labels, request(is_quantised=True))
+
+
 def test_an_image_without_gradient_is_told():
     dead = load_classifier(lambda images: tf.nn.relu(images[:, 0, 0] - 0.8), image_shape=(6, 6, 3))
     images = np.full((2, 6, 6, 3), 0.5, np.float32)
