@@ -125,8 +125,9 @@ def _check_8_bits(images: np.ndarray, image_ids: list[str]) -> None:
     levels = images.astype(np.float64) * 255
     is_off = (np.abs(levels - np.round(levels)) > _GRID_SLACK).any((1, 2, 3))
     if is_off.any():
+        name = image_ids[int(np.flatnonzero(is_off)[0])]
         raise InputError(
-            f"image {image_ids[int(np.flatnonzero(is_off)[0])]} has values between the steps of 8 bits, and a "
+            f"image {name} has values between the steps of 8 bits, and a "
             "quantised search must begin at a picture that can be saved; round the images to k / 255 first"
         )
 
