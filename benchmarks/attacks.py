@@ -11,7 +11,7 @@ ART and CleverHans take part if they are installed: pip install -e ".[peers]".
 "Bare" is what no attack can do without: as many calls of one compiled function that gives the gradient of
 the cross-entropy with respect to a full batch, no step, no projection, no judgement. Everything is projected
 gradient descent in Linf, epsilon 8/255 (0.1 on grey pictures, 0.3 on MNIST), steps of a tenth of it, no
-random start, so that all who take part do the same work and find the same pictures, but for errors of rounding
+random start: all who take part do the same work and, but for errors of rounding, find the same pictures
 (tests/bioattack/attacks/test_parity.py).
 """
 
