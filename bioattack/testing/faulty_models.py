@@ -185,7 +185,7 @@ def sees_the_grid(model: Model, *, distance: float = 0.05) -> Model:
     return call
 
 
-def guarded(model: Model, *, roughness: float = 0.117) -> Model:
+def guarded(model: Model, *, roughness: float = 0.11) -> Model:
     """Smooths rough pictures, as large changes make them, and stops the gradient there."""
 
     def call(images: Any) -> Any:
