@@ -22,8 +22,9 @@ from bioattack.errors import InputError
 _WINDOW_BYTES = 2**28
 
 # A look costs one forward pass, which the images that still stand must make again; it saves the backward
-# pass of those that are over, about as much. So it pays if more than half are over.
-_LOOK_IF_OVER = 0.5
+# pass of those that are over. So it pays if more are over than a forward pass is of a forward and backward
+# one: measured 0.35 on a small network, 0.42 on a ResNet-20, 0.2 on a ResNet-18.
+_LOOK_IF_OVER = 0.35
 
 
 @dataclasses.dataclass
