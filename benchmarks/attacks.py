@@ -105,7 +105,7 @@ def _parse() -> argparse.Namespace:
 
 
 Works = Mapping[str, Callable[[], Any]]
-Times = dict[str, tuple[list[float], list[float]]]
+Times = dict[str, Sequence[list[float]]]
 
 
 def _interleave(works: Works, repeats: int) -> Times:
@@ -299,29 +299,27 @@ def _stream_rows(subject: Subject, repeats: int) -> list[Ratio]:
     """The whole run with early stop against the passes that its pictures needed, full batches assumed."""
     gradient, forward = _bare(subject), _bare(subject, has_gradient=False)
     number = 3 * NUM_STEPS
-    wall, idle = [], []
-    for _ in range(repeats + 1):
-        seconds = [_seconds(lambda passes=passes: passes(number)) for passes in (gradient, forward)]
-        start = time.perf_counter()
-        attacked = _attack(subject, _request(subject, judged="any"))
-        taken = time.perf_counter() - start
-        # Each picture is looked at before the attack, at its last iterate and once more in 8 bits.
-        num_forward = len(subject.images) + 2 * attacked.is_correct.sum()
-        needed = (attacked.num_steps.sum() * seconds[0] + num_forward * seconds[1]) / number / BATCH_SIZE
-        wall.append(taken / needed)
-        slots = attacked.statistics
-        idle.append(slots.idle_slot_passes / slots.slot_passes)
-    name = f"{subject.name}: {len(subject.images)} pictures, early stop"
+    works: dict[str, Callable[[], Any]] = {
+        "run": lambda: _attack(subject, _request(subject)),
+        "gradients": lambda: gradient(number),
+        "forwards": lambda: forward(number),
+    }
+    gradient(1), forward(1)
+    attacked = works["run"]()
+    # Each picture is looked at before the attack, and if it was right at its last iterate and in 8 bits.
+    num_forwards = len(subject.images) + 2 * attacked.is_correct.sum()
+    shares = (attacked.num_steps.sum() / number / BATCH_SIZE, num_forwards / number / BATCH_SIZE)
+    times = _interleave(works, repeats)
+    times["needed"] = tuple(
+        [shares[0] * one + shares[1] * other for one, other in zip(gradients, forwards, strict=True)]
+        for gradients, forwards in zip(times["gradients"], times["forwards"], strict=True)
+    )
+    slots, name = attacked.statistics, f"{subject.name}: {len(subject.images)} pictures, early stop"
+    idle = slots.idle_slot_passes / slots.slot_passes
     return [
-        Ratio(f"{name} / the passes they needed", wall[1:], "<= 1.3"),
-        Ratio(f"{name}: share of slots idle before the stream is dry", idle[1:], "< 0.05"),
+        _ratio(f"{name} / the passes they needed", times, "run", "needed", "<= 1.3"),
+        Ratio(f"{name}: share of slots idle before the stream is dry", [idle], "< 0.05"),
     ]
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 # --- memory ---
