@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from bioattack.attacks.attack import AttackedModel, Slots, State, StreamedAttack
 from bioattack.attacks.compiled import CompiledAttack, compile_attack
-from bioattack.attacks.lengths import lengths
+from bioattack.attacks.lengths import length
 from bioattack.attacks.searches import Attempts, Finding, Outcome, Search, Trial
 from bioattack.attacks.stream import Image, read_stream
 from bioattack.errors import InputError
@@ -358,7 +358,7 @@ class Engine:
                 Finding(
                     trial,
                     is_fooled=bool(is_fooled[place]),
-                    length=lengths(images[row] - task.image.pixels)[self.attack.norm],
+                    length=length(images[row] - task.image.pixels, self.attack.norm),
                     margin=_margin(logits[row], task.image.label, self.attempts.target),
                     num_steps=int(self.steps[place]),
                     has_zero_gradient=bool(has_zero_gradient[row]),
@@ -368,7 +368,8 @@ class Engine:
                 )
             )
             task.seconds, task.is_judged = 0.0, False
-            self._forget_images(task)
+            if len(task.findings) > 1:
+                self._forget_images(task)
             if (following := self._next_trial(task)) is not None:
                 self.starting[place] = following
             else:

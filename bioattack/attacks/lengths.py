@@ -15,11 +15,19 @@ def lengths(perturbation: np.ndarray) -> dict[str, float]:
     >>> lengths(np.array([[[0.3, -0.4]]]))["l2"]
     0.5
     """
-    values = np.abs(perturbation.astype(np.float64))
-    l2 = float(np.sqrt(np.sum(values**2)))
-    return {
-        "l1": float(values.sum()),
-        "l2": l2,
-        "linf": float(values.max(initial=0.0)),
-        "rms": l2 / float(np.sqrt(max(1, values.size))),
-    }
+    return {norm: length(perturbation, norm) for norm in ("l1", "l2", "linf", "rms")}
+
+
+def length(perturbation: np.ndarray, norm: str) -> float:
+    """Measures a perturbation, shaped as for ``lengths``, in one of its norms.
+
+    >>> length(np.array([[[0.3, -0.4]]]), "linf")
+    0.4
+    """
+    values = perturbation.astype(np.float64).ravel()
+    if norm == "linf":
+        return float(np.abs(values).max(initial=0.0))
+    if norm == "l1":
+        return float(np.abs(values).sum())
+    l2 = float(np.sqrt(np.dot(values, values)))
+    return l2 if norm == "l2" else l2 / float(np.sqrt(max(1, values.size)))
