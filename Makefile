@@ -27,7 +27,7 @@ demo: $(READY)
 	@echo "Now look at $(CURDIR)/$(DEMO)/report/report.html"
 
 test: $(READY)
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(PYTEST)
 
 lint: $(READY)
 	@$(BIN)/ruff format --check .
