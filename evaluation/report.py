@@ -400,7 +400,7 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     for attack in protocol["attacks"]:
         start = "a random start" if attack["has_random_start"] else "no random start"
         words = f"{attack['steps']} steps of {attack['relative_step']:.3g} {TIMES} ε each, {start} "
-        words += f"({attack['foolbox_class']})"
+        words += f"(as Foolbox's {attack['foolbox_class']})"
         facts.append((f"{attack['attack'].upper()}, {norm_name(attack['norm'])}", words))
     facts.append(("Seed", str(summary["settings"]["seed"])))
     facts.append(("Time", f"{_duration(summary['seconds'])} on a {summary['device']}"))
