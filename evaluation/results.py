@@ -30,12 +30,11 @@ target's own class are not attacked); ``success_8bit`` asks the same of the adve
 8 bits per channel. An image that was wrong already is not attacked: its distances and ``steps`` are 0.
 An image that fell at one epsilon counts as fallen at the larger ones, with the same adversarial image and 0
 further steps, unless the epsilons were run apart (``settings.independent``). If rounding undoes that image,
-``success_8bit`` is false at the larger epsilons too, where an attack of their own might have fooled in 8 bits:
-``accuracy_8bit`` is then an upper bound. ``epsilon_low`` and
-``epsilon_high`` are empty but where the least epsilon was searched: the largest one withstood, and the least
-one that fooled (``inf`` where none did); both are 0 for an image that was wrong already. Such rows have
-``epsilon_high`` for ``epsilon``, or the largest one tried. ``rms`` is ``l2`` over the root of the number of
-values.
+``success_8bit`` is false at the larger epsilons too, where an attack of their own might have fooled in 8
+bits: ``accuracy_8bit`` is then an upper bound. ``epsilon_low`` and ``epsilon_high`` are empty but where the
+least epsilon was searched: the largest one withstood, and the least one that fooled (``inf`` where none did);
+both are 0 for an image that was wrong already. Such rows have ``epsilon_high`` for ``epsilon``, or the
+largest one tried. ``rms`` is ``l2`` over the root of the number of values.
 ``margin_*`` is the logit of the true class minus the largest other logit. ``seconds`` is the image's share
 of its batch's time and the only column that differs between two runs of the same command.
 
