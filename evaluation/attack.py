@@ -20,13 +20,14 @@ from bioattack.evaluation.evaluate import (
     load_classifiers,
     make_frame,
     make_pictures,
+    open_tested,
     try_models,
     write_summary,
 )
 from bioattack.evaluation.results import IMAGES, RESULTS, read_summary
 from bioattack.evaluation.robustness import ImageWriter, RobustnessMeasurement
 from bioattack.evaluation.saved_images import PictureWriter
-from bioattack.tfrecords_builder.reading import explain_read_errors, open_records
+from bioattack.tfrecords_builder.reading import explain_read_errors
 
 
 def attack(config: AttackConfig) -> dict[str, Any]:
@@ -44,13 +45,7 @@ def attack(config: AttackConfig) -> dict[str, Any]:
         RecordsError: If the records are damaged.
         OSError: If something cannot be read or written.
     """
-    output_folder.check_output(config.output)
-    records = open_records(config.data)
-    if config.split not in records.splits:
-        raise InputError(
-            f"--split: the records in {config.data} have no split {config.split!r}; they have "
-            f"{', '.join(records.splits)}"
-        )
+    records = open_tested(config)
     plan = make_attack_plan(config, image_shape=records.image_shape, class_names=records.class_names)
     attacks = _described_attacks(plan, num_classes=records.num_classes)
     pictures = make_pictures(records, plan)

@@ -64,13 +64,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         RecordsError: If the records are damaged.
         OSError: If something cannot be read or written.
     """
-    output_folder.check_output(config.output)
-    records = open_records(config.data)
-    if config.split not in records.splits:
-        raise InputError(
-            f"--split: the records in {config.data} have no split {config.split!r}; they have "
-            f"{', '.join(records.splits)}"
-        )
+    records = open_tested(config)
     plan = make_plan(config, image_shape=records.image_shape)
     pictures = make_pictures(records, plan)
     classifiers = load_classifiers(config, records)
@@ -93,6 +87,23 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     if config.audit:
         summary = _audit(config, classifiers, summary, records=records, batch_size=plan.batch_size)
     return summary | {"was_complete": False}
+
+
+def open_tested(config: MeasureConfig) -> Records:
+    """Opens the records under test, once it is clear that the results have somewhere to go.
+
+    Raises:
+        InputError: If the output folder holds something else, or the records have no such split.
+        RecordsError: If the records cannot be opened.
+    """
+    output_folder.check_output(config.output)
+    records = open_records(config.data)
+    if config.split not in records.splits:
+        raise InputError(
+            f"--split: the records in {config.data} have no split {config.split!r}; they have "
+            f"{', '.join(records.splits)}"
+        )
+    return records
 
 
 def _measure(

@@ -107,10 +107,10 @@ class ExampleWriter:
             name = adversarial_name(place, model=self.model, attack=attack, norm=norm, epsilon=epsilon)
             perturbation = adversarial_image - image
             scale = max(float(np.abs(perturbation).max()), _LEAST_SCALE)
-            _save(image, self.folder / original_name(place))
-            _save(adversarial_image, self.folder / name)
+            save_png(image, self.folder / original_name(place))
+            save_png(adversarial_image, self.folder / name)
             # 128 is no change, 1 and 255 the largest.
-            _save((128 + 127 * perturbation / scale) / 255, self.folder / difference_name(name))
+            save_png((128 + 127 * perturbation / scale) / 255, self.folder / difference_name(name))
 
 
 def list_examples(results: pd.DataFrame, *, folder: Path, class_names: Sequence[str]) -> list[dict[str, Any]]:
@@ -155,7 +155,8 @@ def _describe(row: Mapping[Any, Any], *, place: int, name: str, class_names: Seq
     }
 
 
-def _save(image: np.ndarray, path: Path) -> None:
+def save_png(image: np.ndarray, path: Path) -> None:
+    """Saves ``(height, width, channels)`` in [0, 1], rounded to 8 bits per channel; beyond is clipped."""
     pixels = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
     with replacing(path) as partial:
         Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(partial, format="PNG")

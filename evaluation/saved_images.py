@@ -5,10 +5,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from bioattack.evaluation.examples import safe_name
-from bioattack.files import replacing
+from bioattack.evaluation.examples import safe_name, save_png
 
 
 def image_folder(folder: Path, *, model: str, attack: str, norm: str, epsilon: float) -> Path:
@@ -59,8 +57,4 @@ class PictureWriter:
         for image_id, image in zip(batch["image_id"], adversarial_images, strict=True):
             path = image_path(folder, str(image_id))
             path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.round(image * 255).astype(np.uint8)
-            with replacing(path) as partial:
-                Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
-                    partial, format="PNG"
-                )
+            save_png(image, path)

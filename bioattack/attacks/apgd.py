@@ -47,7 +47,6 @@ class AutoProjectedGradientDescent(ProjectedGradientDescent):
 
     def __init__(self, *, norm: str, settings: AttackSettings, num_classes: int) -> None:
         super().__init__(norm=norm, settings=settings, num_classes=num_classes)
-        self.needs_8_bits = settings.is_quantised
         if settings.judged != "any":
             raise InputError(f"apgd judges any iterate. Received: judged={settings.judged!r}")
         rule = SparseSteps if norm == "l1" else HalvedSteps

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image
 
 from bioattack.attacks.engine import rounded_to_8_bits
-from bioattack.evaluation import saved_images
 from bioattack.evaluation.saved_images import PictureWriter, image_folder, image_path
 
 ATTACK = {"attack": "pgd", "norm": "linf", "epsilon": 0.1}
@@ -75,7 +74,7 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_leaves_none(tmp_path, m
         Path(path).write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(saved_images.Image.Image, "save", save)
+    monkeypatch.setattr(Image.Image, "save", save)
     with pytest.raises(OSError, match=r"No space left on device.*a\.png") as caught:
         write(tmp_path, np.zeros((1, 2, 2, 3), np.float32), ["a.png"])
     assert caught.value.errno == errno.ENOSPC

@@ -17,7 +17,7 @@ from bioattack.attacks.engine import Engine
 from bioattack.classifier import load_classifier
 from bioattack.cli.attack import main
 from bioattack.cli.evaluate import main as evaluate_main
-from bioattack.evaluation import robustness, saved_images
+from bioattack.evaluation import robustness
 from bioattack.evaluation.results import read_results, read_summary
 from bioattack.evaluation.saved_images import image_folder, image_path
 from bioattack.files import only_writer
@@ -305,7 +305,7 @@ def test_a_full_disk_is_one_sentence_and_no_end(output, model, records, tmp_path
             raise OSError(errno.ENOSPC, "No space left on device")
         save(self, path, **how)
 
-    monkeypatch.setattr(saved_images.Image.Image, "save", refused)
+    monkeypatch.setattr(Image.Image, "save", refused)
     attack(*the_command(model, records, tmp_path / "o"), expect=2)
     error = capsys.readouterr().err
     assert error.startswith("bioattack-attack: No space left on device: ")
