@@ -27,11 +27,11 @@ as they are, one per image and model; there ``predicted_adversarial`` repeats ``
 distances are 0. Rows with an attack follow, sorted by model, attack, norm, epsilon, image. ``success`` is
 ``correct_clean`` and wrong afterwards (or, where the attack has a target, taken for that; pictures of the
 target's own class are not attacked); ``success_8bit`` asks the same of the adversarial image rounded to
-8 bits per channel. An image that was wrong already is not attacked: its distances and ``steps`` are 0.
-An image that fell at one epsilon counts as fallen at the larger ones, with the same adversarial image and 0
-further steps, unless the epsilons were run apart (``settings.independent``). If rounding undoes that image,
-``success_8bit`` is false at the larger epsilons too, where an attack of their own might have fooled in 8
-bits: ``accuracy_8bit`` is then an upper bound. ``epsilon_low`` and ``epsilon_high`` are empty but where the
+8 bits per channel. An image that was wrong already is not attacked: its distances and ``steps``
+are 0. An image that fell at one epsilon counts as fallen at the larger ones, with the same adversarial image
+and 0 further steps, unless the epsilons were run apart (``settings.independent``). Where rounding undoes that
+image, the picture is attacked at the next epsilon again, until an image is found that fools in 8 bits, and
+that image stands from there on. ``epsilon_low`` and ``epsilon_high`` are empty but where the
 least epsilon was searched: the largest one withstood, and the least one that fooled (``inf`` where none did);
 both are 0 for an image that was wrong already. Such rows have ``epsilon_high`` for ``epsilon``, or the
 largest one tried. ``rms`` is ``l2`` over the root of the number of values.

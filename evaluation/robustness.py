@@ -262,10 +262,12 @@ class RobustnessMeasurement:
             yield {**batch, **known}
 
     def _fallen_at(self, unit: _Unit, stage: int, place: int) -> np.ndarray:
+        """The least epsilon at which each picture has fallen for good: as saved with 8 bits, too."""
         fallen_at = np.full(len(self._load_clean_logits(unit, place)), math.inf)
         for epsilon in unit.epsilons:
             table = self._read(self._chunk(unit, epsilon, place, stage=stage))
-            fallen_at = np.where(table["success"], np.minimum(fallen_at, epsilon), fallen_at)
+            has_fallen = table["success"] & table["success_8bit"]
+            fallen_at = np.where(has_fallen, np.minimum(fallen_at, epsilon), fallen_at)
         return fallen_at
 
     def _foolbox_chunks(self, unit: _Unit, request: FoolboxRequest) -> Iterator[tuple[int, "_Chunk"]]:

@@ -28,7 +28,7 @@ class AttackedBatch:
         epsilon: Radius of the ball.
         epsilon_low: Where the least epsilon was searched, the largest one withstood; else NaN.
         epsilon_high: The least one that fooled; else NaN.
-        is_new: False where an earlier attack of the same list has fooled the picture already.
+        is_new: False where an earlier attack of the same list has fooled the picture already, in 8 bits too.
     """
 
     adversarial_images: np.ndarray
@@ -134,11 +134,12 @@ def better_rows(
 
     Returns:
         The rows, with the steps and the time of both; and which of them are the second one's: those where it
-        fooled or, neither having fooled, came closer to it.
+        fooled and the first one did not, in 8 bits rather than not, or, neither having fooled, came closer.
     """
-    margin = after["margin_adversarial"].to_numpy(np.float32)
-    is_closer = margin < before["margin_adversarial"].to_numpy(np.float32)
-    is_after = is_new & (after["success"].to_numpy() | is_closer)
+    first, second = (2 * table["success"].astype(int) + table["success_8bit"] for table in (before, after))
+    is_closer = after["margin_adversarial"].astype("float32") < before["margin_adversarial"].astype("float32")
+    is_better = (second > first) | ((second == first) & ~before["success"] & is_closer)
+    is_after = is_new & is_better.to_numpy()
     summed = {name: before[name] + after[name] for name in ("steps", "seconds")}
     chosen = {
         name: np.where(is_after, after[name].to_numpy(), before[name].to_numpy()) for name in before.columns

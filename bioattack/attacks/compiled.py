@@ -1,5 +1,6 @@
 """An attack as a handful of compiled functions that are traced once, whatever the size of the batch."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ class CompiledAttack:
 
     def __init__(self, model: AttackedModel, attack: StreamedAttack, example: Slots) -> None:
         slots = Slots(*(_open(value) for value in example))
+        self._model, self._images = model, slots.originals
         places = tf.TensorSpec((None,), tf.int32)
         self.start = _compile(lambda slots: attack.start(model, slots), slots)
         state = {name: _open(value) for name, value in self.start.structured_outputs.items()}
@@ -33,6 +35,11 @@ class CompiledAttack:
         )
         self.put = _compile(_put, slots, state, slots, state, places)
         self.take = _compile(_take, slots, state, places)
+
+    @functools.cached_property
+    def logits(self) -> Any:
+        """The model's logits of any number of images, traced only where they are asked for."""
+        return _compile(self._model.logits, self._images)
 
 
 def compile_attack(model: AttackedModel, attack: StreamedAttack, example: Slots) -> CompiledAttack:

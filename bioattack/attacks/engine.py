@@ -351,10 +351,11 @@ class Engine:
             tf.gather(self.state[name], where).numpy()
             for name in ("adversarial_images", "logits", "has_zero_gradient")
         )
+        found: list[Finding] = []
         for row, place in enumerate(places):
             task = self._task_at(place)
             trial = self.required_trial(place)
-            task.findings.append(
+            found.append(
                 Finding(
                     trial,
                     is_fooled=bool(is_fooled[place]),
@@ -367,6 +368,11 @@ class Engine:
                     adversarial_image=images[row],
                 )
             )
+        if self.search.goes_by_8_bits:
+            self._judge_8_bits(places, found)
+        for place, finding in zip(places, found, strict=True):
+            task = self._task_at(place)
+            task.findings.append(finding)
             task.seconds, task.is_judged = 0.0, False
             if len(task.findings) > 1:
                 self._forget_images(task)
@@ -375,6 +381,21 @@ class Engine:
             else:
                 self.finished[task.image.index] = task
                 self.tasks[place] = None
+
+    def _judge_8_bits(self, places: Sequence[int], findings: Sequence[Finding]) -> None:
+        """Notes which of the images that fool still do once they are saved with 8 bits."""
+        fooling = [
+            (place, finding) for place, finding in zip(places, findings, strict=True) if finding.is_fooled
+        ]
+        if not fooling or self.compiled is None:
+            return
+        images = rounded_to_8_bits(np.stack([finding.required_image() for _, finding in fooling]))
+        logits = self.compiled.logits(tf.constant(images)).numpy()
+        for (place, finding), its_logits in zip(fooling, logits, strict=True):
+            finding.logits_8bit = its_logits
+            predicted, target = int(its_logits.argmax()), self.attempts.target
+            label = self._task_at(place).image.label
+            finding.is_fooled_8bit = predicted != label if target is None else predicted == target
 
     def _forget_images(self, task: Task) -> None:
         outcomes = self.search.outcomes(task.findings, task.attempts, task.image.fallen_at)
@@ -391,7 +412,7 @@ def look_again(results: Sequence[ImageResult], model: AttackedModel, batch_size:
             id(outcome.finding): outcome.finding
             for result in results
             for outcome in result.outcomes
-            if outcome.finding is not None
+            if outcome.finding is not None and outcome.finding.logits_8bit is None
         }.values()
     )
     for start in range(0, len(findings), batch_size):

@@ -47,6 +47,7 @@ class Finding:
         logits: ``(classes,)`` of the adversarial image.
         adversarial_image: ``(height, width, channels)``, or None once no result can need it.
         logits_8bit: ``(classes,)`` of that image rounded to 8 bits per channel; None until it is looked at.
+        is_fooled_8bit: Whether it succeeded, and the rounded image does too; False until it is looked at.
     """
 
     trial: Trial
@@ -59,6 +60,7 @@ class Finding:
     logits: np.ndarray
     adversarial_image: np.ndarray | None
     logits_8bit: np.ndarray | None = None
+    is_fooled_8bit: bool = False
 
     def required_image(self) -> np.ndarray:
         """Gives the adversarial image, which a finding that stands in a result always has."""
@@ -141,6 +143,10 @@ class Search(Protocol):
     def num_outcomes(self) -> int:
         """The most outcomes, and so adversarial images, that an image can have."""
 
+    @property
+    def goes_by_8_bits(self) -> bool:
+        """Whether it must know at once if an image that fools still does after rounding."""
+
     def next_trial(
         self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
     ) -> Trial | None:
@@ -157,7 +163,8 @@ class EpsilonLadder:
     """Goes through rising epsilons; an image that fell at one counts as fallen at the larger ones.
 
     That is the running union of separate runs, which is what robustness at an epsilon means: the adversarial
-    image of a smaller ball lies in the larger one too.
+    image of a smaller ball lies in the larger one too. The same holds after rounding to 8 bits: where that
+    undoes the image that was found, the search goes on at the next epsilon.
 
     Args:
         epsilons: Rising, without repeats, at least 0; 0 is the clean image itself.
@@ -190,6 +197,11 @@ class EpsilonLadder:
         """One for each epsilon."""
         return len(self.epsilons)
 
+    @property
+    def goes_by_8_bits(self) -> bool:
+        """Where one epsilon's image stands for the next."""
+        return len(self.epsilons) > 1 and not self.is_independent
+
     def next_trial(
         self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
     ) -> Trial | None:
@@ -198,10 +210,10 @@ class EpsilonLadder:
             if epsilon == 0 or epsilon >= fallen_at:
                 continue
             tried = [finding for finding in findings if finding.trial.epsilon == epsilon]
-            if any(finding.is_fooled for finding in tried):
-                if self.is_independent:
-                    continue
+            if any(finding.is_fooled_8bit for finding in tried) and self.goes_by_8_bits:
                 return None
+            if any(finding.is_fooled for finding in tried):
+                continue
             if len(tried) < len(attempts):
                 restart, target = attempts[len(tried)]
                 return Trial(epsilon, restart, target)
@@ -213,14 +225,13 @@ class EpsilonLadder:
         """Gives one outcome for each epsilon below ``fallen_at``."""
         del attempts
         outcomes: list[Outcome] = []
-        fooling: Finding | None = None
+        before: list[Finding] = []
         for epsilon in self.epsilons:
             if epsilon >= fallen_at:
                 break
             tried = [finding for finding in findings if finding.trial.epsilon == epsilon]
-            best = _best(tried)
-            if not self.is_independent and fooling is not None:
-                best = fooling
+            # The earlier ones first: of two that are as good, the image of the smaller ball stands.
+            best = _best([*before, *tried])
             outcomes.append(
                 Outcome(
                     epsilon,
@@ -230,7 +241,8 @@ class EpsilonLadder:
                     seconds=sum(finding.seconds for finding in tried),
                 )
             )
-            fooling = best if best is not None and best.is_fooled else None
+            if best is not None and best.is_fooled and not self.is_independent:
+                before = [best]
         return outcomes
 
 
@@ -270,6 +282,11 @@ class LeastEpsilon:
     def num_outcomes(self) -> int:
         """One."""
         return 1
+
+    @property
+    def goes_by_8_bits(self) -> bool:
+        """It closes in on the least epsilon of all pictures, whether or not they can be saved."""
+        return False
 
     def next_trial(
         self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
@@ -323,7 +340,12 @@ class LeastEpsilon:
 
 
 def _best(findings: Sequence[Finding]) -> Finding | None:
-    """The finding that fools, or else the one with the lowest margin."""
+    """The finding that fools, in 8 bits too if there is one, or else the one with the lowest margin."""
     if not findings:
         return None
-    return min(findings, key=lambda finding: (not finding.is_fooled, finding.margin))
+
+    def rank(finding: Finding) -> tuple[bool, bool, float]:
+        # Of several that fool, the first.
+        return not finding.is_fooled_8bit, not finding.is_fooled, 0.0 if finding.is_fooled else finding.margin
+
+    return min(findings, key=rank)

@@ -49,6 +49,9 @@ def save_engine(engine: Engine, path: Path, *, note: dict[str, Any]) -> None:
         "pixels": _stack([task.image.pixels for task in tasks]),
         "clean_logits": _stack([task.image.clean_logits for task in tasks]),
         "logits": _stack([finding.logits for finding in findings]),
+        "logits_8bit": _stack(
+            [finding.logits_8bit for finding in findings if finding.logits_8bit is not None]
+        ),
         "adversarial_images": _stack(
             [finding.adversarial_image for finding in findings if finding.adversarial_image is not None]
         ),
@@ -73,7 +76,8 @@ def restore_engine(engine: Engine, path: Path) -> dict[str, Any]:
     with np.load(path) as file:
         arrays = dict(file)
     facts = json.loads(arrays["facts"].tobytes())
-    logits, images = iter(arrays["logits"]), iter(arrays["adversarial_images"])
+    logits, logits_8bit = iter(arrays["logits"]), iter(arrays["logits_8bit"])
+    images = iter(arrays["adversarial_images"])
     tasks = []
     for number, task in enumerate(facts["tasks"]):
         image = Image(
@@ -84,6 +88,7 @@ def restore_engine(engine: Engine, path: Path) -> dict[str, Any]:
                 trial=Trial(**one["trial"]),
                 logits=next(logits),
                 adversarial_image=next(images) if one["has_image"] else None,
+                logits_8bit=next(logits_8bit) if one["has_8bit"] else None,
                 **one["values"],
             )
             for one in task["findings"]
@@ -127,9 +132,18 @@ def _task_facts(task: Task) -> dict[str, Any]:
                 "trial": dataclasses.asdict(finding.trial),
                 "values": {
                     name: getattr(finding, name)
-                    for name in ("is_fooled", "length", "margin", "num_steps", "has_zero_gradient", "seconds")
+                    for name in (
+                        "is_fooled",
+                        "is_fooled_8bit",
+                        "length",
+                        "margin",
+                        "num_steps",
+                        "has_zero_gradient",
+                        "seconds",
+                    )
                 },
                 "has_image": finding.adversarial_image is not None,
+                "has_8bit": finding.logits_8bit is not None,
             }
             for finding in task.findings
         ],

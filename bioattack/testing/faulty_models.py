@@ -235,7 +235,7 @@ def _roughness(images: Any) -> Any:
 FAULTS: dict[str, Fault] = {
     "saturated": Fault(saturated, ("zero-gradient",)),
     "softmax": Fault(softmax, ("probabilities",)),
-    "saturated-softmax": Fault(saturated_softmax, ("probabilities", "finite-differences")),
+    "saturated-softmax": Fault(saturated_softmax, ("probabilities",)),
     "stopped-gradient": Fault(
         stopped_gradient,
         ("unbounded-epsilon", "zero-gradient", "finite-differences", "transfer", "black-box"),

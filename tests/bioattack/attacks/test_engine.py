@@ -183,13 +183,23 @@ def test_eight_epsilons_are_the_running_union_of_eight_runs(classifier, batch, h
     union = np.logical_or.accumulate(fooled)
     np.testing.assert_array_equal(together.is_fooled, union)
     assert len(np.unique(union.sum(1))) > 3
+    is_8bit = fooled & np.stack([one.logits_8bit[0].argmax(1) != batch.labels for one in apart])
     for place, (number, _) in itertools.product(range(len(batch.images)), enumerate(epsilons)):
-        # From where it fell the image is carried on; before that it is that of the run at this epsilon.
+        # From where it fell the image is carried on, one that rounding leaves as soon as there is one; before
+        # that it is that of the run at this epsilon.
         first = int(fooled[:, place].argmax()) if union[number, place] else number
+        if is_8bit[: number + 1, place].any():
+            first = int(is_8bit[:, place].argmax())
         np.testing.assert_allclose(
             together.adversarial_images[number, place], apart[first].adversarial_images[0, place], atol=1e-4
         )
-    assert together.num_steps[:, batch.is_attacked][union[:-1, batch.is_attacked].nonzero()[0] + 1].min() == 0
+    union_8bit = np.logical_or.accumulate(is_8bit)
+    in_8bit = together.is_fooled & (together.logits_8bit.argmax(2) != batch.labels)
+    np.testing.assert_array_equal(in_8bit, union_8bit)
+    # Otherwise the test would say nothing: rounding undoes some, and these are attacked again.
+    assert (union & ~union_8bit).any()
+    assert together.num_steps[1:][union_8bit[:-1]].max() == 0
+    assert together.num_steps[1:][union[:-1] & ~union_8bit[:-1]].min() > 0
     np.testing.assert_allclose(
         together.adversarial_accuracy(), np.mean(batch.is_attacked & ~union, axis=1), atol=1e-12
     )

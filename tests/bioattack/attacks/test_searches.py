@@ -12,23 +12,35 @@ from bioattack.errors import InputError
 from bioattack.testing.check_attack import made_up_batch, made_up_classifier
 
 
-def finding(trial, *, is_fooled, length=None, margin=0.0):
+def finding(trial, *, is_fooled, is_fooled_8bit=False, length=None, margin=0.0):
     length = trial.epsilon if length is None else length
     image = np.zeros((1, 1, 1), np.float32)
-    return Finding(trial, is_fooled, length, margin, 5, False, 0.5, np.zeros(2, np.float32), image)
+    return Finding(
+        trial,
+        is_fooled,
+        length,
+        margin,
+        5,
+        False,
+        0.5,
+        np.zeros(2, np.float32),
+        image,
+        is_fooled_8bit=is_fooled_8bit,
+    )
 
 
 ONCE = Attempts()
 
 
-def play(search, falls, *, attempts=ONCE, fallen_at=math.inf):
+def play(search, falls, *, survives_rounding=lambda _: True, attempts=ONCE, fallen_at=math.inf):
     """Follows a search to its end; ``falls`` says of a trial whether the image falls, or at what length."""
     listed = attempts.list(np.array([3.0, 1.0, 2.0, 0.0]), 0)
     findings = []
     while (trial := search.next_trial(findings, listed, fallen_at)) is not None:
         length = falls(trial)
         found = length if isinstance(length, float) else trial.epsilon
-        findings.append(finding(trial, is_fooled=bool(length), length=found))
+        in_8bit = search.goes_by_8_bits and bool(length) and survives_rounding(trial)
+        findings.append(finding(trial, is_fooled=bool(length), is_fooled_8bit=in_8bit, length=found))
         assert len(findings) < 200
     return findings, search.outcomes(findings, listed, fallen_at)
 
@@ -52,6 +64,32 @@ def test_ladder_stops_where_the_image_falls(least, tried, fooled):
     # Steps are counted where they were made, and nowhere twice.
     assert [outcome.num_steps for outcome in outcomes] == [5 * (e in tried) for e in LADDER.epsilons]
     assert outcomes[0].finding is None
+
+
+def test_where_rounding_undoes_the_image_the_ladder_goes_on():
+    # It falls from 1 on, but only what is found at 4 can be saved.
+    ladder = EpsilonLadder((1.0, 2.0, 4.0, 8.0))
+    findings, outcomes = play(ladder, lambda _: True, survives_rounding=lambda trial: trial.epsilon == 4.0)
+    assert [found.trial.epsilon for found in findings] == [1.0, 2.0, 4.0]
+    assert [outcome.is_fooled for outcome in outcomes] == [True] * 4
+    # The first image stands until there is one that withstands rounding, and that one from there on.
+    assert [outcome.finding for outcome in outcomes] == [findings[0], findings[0], findings[2], findings[2]]
+    assert [outcome.num_steps for outcome in outcomes] == [5, 5, 5, 0]
+
+
+def test_fallen_once_is_fallen_though_a_later_trial_fails():
+    ladder = EpsilonLadder((1.0, 2.0))
+    findings, outcomes = play(
+        ladder, lambda trial: trial.epsilon == 1.0, survives_rounding=lambda _: False
+    )
+    assert [found.trial.epsilon for found in findings] == [1.0, 2.0]
+    assert [outcome.is_fooled for outcome in outcomes] == [True, True]
+    assert outcomes[1].finding is findings[0]
+
+
+@pytest.mark.parametrize("search", [EpsilonLadder((1.0,)), EpsilonLadder((1.0, 2.0), is_independent=True)])
+def test_where_no_epsilon_stands_for_another_nothing_is_judged_in_between(search):
+    assert not search.goes_by_8_bits
 
 
 def test_independent_ladder_goes_on():
