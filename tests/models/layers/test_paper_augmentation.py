@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from bioattack.models.layers.paper_augmentation import PaperAugmentation, resample_separably
+from bioattack.models.layers.paper_augmentation import PaperAugmentation
+from bioattack.models.layers.separable_sampling import resample_separably
 from bioattack.testing.check_layer import LayerExpectations, check_layer
 
 
