@@ -72,7 +72,7 @@ def compare_output(output: Path, identity: dict[str, Any]) -> None:
     ]
     if differences:
         raise InputError(
-            f"--output: {output} holds an evaluation with {', '.join(differences)}; repeat its command to go "
+            f"--output: {output} holds results of {', '.join(differences)}; repeat its command to go "
             "on with it, give another --output, or --overwrite to replace it"
         )
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -390,7 +391,10 @@ class Engine:
         if not fooling or self.compiled is None:
             return
         images = rounded_to_8_bits(np.stack([finding.required_image() for _, finding in fooling]))
-        logits = self.compiled.logits(tf.constant(images)).numpy()
+        # A few sizes only: parts of a model may be compiled for each size of the batch that comes along.
+        num_more = 2 ** math.ceil(math.log2(len(images))) - len(images)
+        padded = np.pad(images, ((0, num_more), (0, 0), (0, 0), (0, 0)))
+        logits = self.compiled.logits(tf.constant(padded)).numpy()[: len(images)]
         for (place, finding), its_logits in zip(fooling, logits, strict=True):
             finding.logits_8bit = its_logits
             predicted, target = int(its_logits.argmax()), self.attempts.target

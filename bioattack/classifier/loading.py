@@ -196,15 +196,15 @@ def _load_keras_file(path: Path) -> keras.Model:
 
 
 def _keras_endpoint(model: keras.Model, name: str) -> Endpoint:
-    if model.built and len(model.inputs or [None]) != 1:
-        raise InputError(
-            f"model {name}: takes {len(model.inputs)} inputs; a classifier takes one image batch"
-        )
+    # A Sequential model that has seen no images yet has no inputs at all.
+    inputs = getattr(model, "inputs", None)
+    if inputs and len(inputs) != 1:
+        raise InputError(f"model {name}: takes {len(inputs)} inputs; a classifier takes one image batch")
     dtype = tf.float32
     image_shape: tuple[int | None, int | None, int | None] = (None, None, None)
-    if model.inputs:
-        dtype = _floating(tf.as_dtype(model.inputs[0].dtype), name)
-        image_shape = _image_shape(model.inputs[0].shape, name)
+    if inputs:
+        dtype = _floating(tf.as_dtype(inputs[0].dtype), name)
+        image_shape = _image_shape(inputs[0].shape, name)
 
     def weights() -> Iterable[tuple[str, np.ndarray]]:
         return ((weight.path, keras.ops.convert_to_numpy(weight)) for weight in model.weights)

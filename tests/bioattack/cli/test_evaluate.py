@@ -129,7 +129,7 @@ def test_json_is_one_object(output, run_folder, keras_file, records, capsys):
 def test_another_command_does_not_touch_the_output(output, run_folder, records, capsys):
     evaluate("--model", run_folder, "--data", records, "--output", output, *FAST, "--seed", "5", expect=2)
     error = capsys.readouterr().err
-    assert "holds an evaluation with seed = 0 before and 5 now" in error
+    assert "holds results of seed = 0 before and 5 now" in error
     assert "--overwrite" in error
     assert error.count("\n") == 1
 
