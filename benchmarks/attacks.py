@@ -38,6 +38,7 @@ import tensorflow as tf
 from attack_subjects import BATCH_SIZE, EPSILON, NUM_CLASSES, Subject, batches, make_subjects
 
 from bioattack.attacks.foolbox_bridge import TensorFlowModel, foolbox_attacks
+from bioattack.attacks.losses import cross_entropy
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.run import AttackedImages, attack_images, make_engine
 from bioattack.classifier import load_classifier
@@ -286,7 +287,7 @@ def _falls_at_any_step(subject: Subject, originals: np.ndarray, labels: np.ndarr
         with tf.GradientTape() as tape:
             tape.watch(images)
             logits = subject.classifier.logits(images)
-            loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            loss = tf.reduce_sum(cross_entropy(logits, labels))
         has_fallen |= logits.numpy().argmax(1) != labels
         if step < NUM_STEPS:
             moved = images + RELATIVE_STEP * subject.epsilon * tf.sign(tape.gradient(loss, images))
