@@ -41,6 +41,7 @@ from bioattack.evaluation.findings import (
 )
 from bioattack.evaluation.paired import compare_models
 from bioattack.evaluation.results import EXAMPLES, epsilon_words, read_examples, read_results, read_summary
+from bioattack.evaluation.vision_report import looks_content
 
 MAX_GROUPS_ONE_MODEL, MAX_GROUPS_SEVERAL_MODELS = 5, 2
 
@@ -55,8 +56,8 @@ def write_report(output: Path) -> Path:
     """Writes ``report.html``, a single file that needs nothing else and no network.
 
     Args:
-        output: An evaluation's folder; ``results.csv.gz``, ``summary.json``, ``examples/`` and
-            ``models/*/history.csv`` are read.
+        output: An evaluation's folder; ``results.csv.gz``, ``summary.json``, ``examples/``,
+            ``models/*/history.csv`` and what ``write_vision_figures`` left in ``figures/`` are read.
 
     Returns:
         The path of the report, which appears whole or not at all. The same input gives the same bytes.
@@ -92,6 +93,7 @@ def report_content(output: Path) -> dict[str, Any]:
         "scores": _scores(summary, point),
         "example_groups": _example_groups(summary, output),
         "strips": _strips(summary, output),
+        "looks": looks_content(output, model_names(summary)),
         "curves": _curves(summary),
         "classes": _classes(summary),
         "training": _training(summary, output),

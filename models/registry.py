@@ -34,11 +34,19 @@ def register_model(name: str, target: str) -> None:
     MODELS[name] = target
 
 
+register_model("blur", "bioattack.models.blur:blur")
+register_model("branched", "bioattack.models.branched:branched")
+register_model("coarse", "bioattack.models.coarse:coarse")
+register_model("cortical", "bioattack.models.cortical:cortical")
 register_model("mobilenet_v2", "bioattack.models.mobilenet_v2:mobilenet_v2")
+register_model("multi_gaze", "bioattack.models.multi_gaze:multi_gaze")
+register_model("r_blur", "bioattack.models.r_blur:r_blur")
 register_model("resnet18", "bioattack.models.resnet18:resnet18")
 register_model("resnet20", "bioattack.models.resnet20:resnet20")
+register_model("retinal", "bioattack.models.retinal:retinal")
 register_model("small_cnn", "bioattack.models.small_cnn:small_cnn")
 register_model("squeezenet", "bioattack.models.squeezenet:squeezenet")
+register_model("stn", "bioattack.models.stn:stn")
 
 
 def model_names() -> tuple[str, ...]:

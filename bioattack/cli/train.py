@@ -59,7 +59,7 @@ def _lines(result: "TrainResult") -> list[str]:
     ]
     if accuracy["num_test"]:
         lines.append(f"accuracy on {accuracy['num_test']:,} test pictures: {100 * accuracy['test']:.2f} %")
-    return lines
+    return lines + found.get("notes", [])  # runs of earlier versions have none
 
 
 if __name__ == "__main__":

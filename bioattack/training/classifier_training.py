@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from bioattack.training.adam import LayerwiseAdam
+from bioattack.training.auxiliary import auxiliary_features, with_auxiliary_heads
 from bioattack.training.config import TrainPlan
 from bioattack.training.learning_rate import learning_rate_schedule
 
@@ -12,36 +14,74 @@ class ClassifierTraining(keras.Model):
     """A classifier with the loss and optimizer of one way of training.
 
     The runner only calls ``fit`` and saves ``state_variables()``; the classifier is what is written at the
-    end, free of optimizer and loss. A way of training is a subclass with its own ``train_step``; it goes
-    through ``self.compute_loss`` (which divides by the replicas of a distribution strategy) and draws from
+    end, free of optimizer, loss and auxiliary heads. A way of training is a subclass with its own
+    ``train_step``; it hands what ``self(images, training=True)`` returns, as it is, to ``self.compute_loss``
+    (which divides by the replicas of a distribution strategy) and ``self.compute_metrics``, and draws from
     ``keras.random.SeedGenerator`` objects that are its attributes, so that their state is saved with it.
 
     Args:
-        classifier: Built network from images ``(batch, height, width, channels)`` to logits.
+        classifier: Built network from images ``(batch, height, width, channels)`` to logits. Two attributes
+            count where it has them: ``learning_rate_factors`` (beginning of a layer's name -> factor on the
+            learning rate) and ``auxiliary_features`` (names of layers that get a softmax head and a
+            cross-entropy of their own in training).
         plan: The settings of the run.
 
     Call arguments:
         images: float32, in [0, 1].
 
     Returns:
-        The logits of the classifier, ``(batch, num_classes)``.
+        The logits of the classifier, ``(batch, num_classes)``; in the training of a classifier with auxiliary
+        features a list of them and of the heads' logits.
+
+    Raises:
+        ValueError: If an auxiliary feature is no layer of the classifier.
     """
 
     def __init__(self, classifier: keras.Model, plan: TrainPlan) -> None:
-        super().__init__(name="training")
+        # In mixed precision the images stay float32 up to the layers that are not.
+        super().__init__(name="training", autocast=False)
         self.classifier = classifier
         self.plan = plan
+        self.with_heads = (
+            with_auxiliary_heads(classifier, seed=plan.config.seed)
+            if auxiliary_features(classifier)
+            else None
+        )
         self.built = True
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Returns the logits."""
+        """Returns the logits, and in training those of the auxiliary heads after them."""
+        if training and self.with_heads is not None:
+            return self.with_heads(images, training=True)
         return self.classifier(images, training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Adds up the loss of the logits, the penalties of layers, and the cross-entropy of every head."""
+        logits, heads = _main_and_heads(y_pred)
+        loss = super().compute_loss(x, y, logits, sample_weight, training=training)
+        for head in heads:
+            loss = loss + _cross_entropy()(y, head, sample_weight)
+        return loss
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Measures the logits of the classifier itself."""
+        return super().compute_metrics(x, y, _main_and_heads(y_pred)[0], sample_weight)
 
     def compile_for(self, *, steps_per_epoch: int) -> None:
         """Compiles with cross-entropy on the logits and Adam on the schedule of the plan.
 
         Args:
             steps_per_epoch: Steps in each epoch, 1 or more.
+
+        Raises:
+            ValueError: If the classifier has a learning rate factor for layers that it does not have.
         """
         schedule = learning_rate_schedule(
             self.plan.schedule,
@@ -50,8 +90,10 @@ class ClassifierTraining(keras.Model):
             steps_per_epoch=steps_per_epoch,
         )
         self.compile(
-            optimizer=keras.optimizers.Adam(schedule),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            optimizer=LayerwiseAdam(
+                schedule, learning_rate_factors=getattr(self.classifier, "learning_rate_factors", None)
+            ),
+            loss=_cross_entropy(),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
         self.optimizer.build(self.trainable_variables)
@@ -59,3 +101,13 @@ class ClassifierTraining(keras.Model):
     def state_variables(self) -> list[keras.Variable]:
         """Returns everything that the next step depends on: weights, random states, optimizer."""
         return [*self.variables, *self.optimizer.variables]
+
+
+def _cross_entropy() -> keras.losses.Loss:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _main_and_heads(outputs: Any) -> tuple[Any, list[Any]]:
+    if isinstance(outputs, list | tuple):
+        return outputs[0], list(outputs[1:])
+    return outputs, []

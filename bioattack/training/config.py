@@ -13,7 +13,8 @@ from bioattack.training.registry import TRAININGS
 MODEL_PRESETS = ("small", "paper")
 SCHEDULES = ("short", "paper")
 
-# (epochs, batch size) of Vuyyuru et al. 2020: those of ImageNet10 for all but the network made for CIFAR-10.
+# (epochs, batch size) of Vuyyuru et al. 2020: those of ImageNet10 for all but the network made for CIFAR-10,
+# alone or behind an eye.
 _PAPER_LENGTHS = {"resnet20": (200, 128)}
 _PAPER_LENGTH = (400, 64)
 _SMALL_LENGTH = (12, 32)
@@ -42,7 +43,8 @@ class TrainConfig:
         epochs: Passes over the training pictures, 0 to 100000; the preset's own unless given. 0 makes a run
             folder of the initial weights.
         batch_size: Pictures per step, 1 to 65536; the preset's own unless given.
-        learning_rate: Largest learning rate of Adam, above 0 and at most 1.
+        learning_rate: Largest learning rate of Adam, above 0 and at most 1; a network that learns where to
+            look learns that at a tenth of it.
         seed: Reaches the initial weights, the order of the pictures and the augmentation; 0 to 2147483647.
         limit: Train on this many pictures only.
         initial_weights: Start from a .keras file, a .weights.h5 file or published weights in a .npz file.
@@ -112,7 +114,8 @@ def make_plan(config: TrainConfig) -> TrainPlan:
     _check_choice("--preset", config.preset, MODEL_PRESETS)
     epochs, batch_size = _SMALL_LENGTH
     if config.preset == "paper":
-        epochs, batch_size = _PAPER_LENGTHS.get(config.model, _PAPER_LENGTH)
+        network = str(config.model_options.get("backbone", config.model))
+        epochs, batch_size = _PAPER_LENGTHS.get(network, _PAPER_LENGTH)
     plan = TrainPlan(
         config=config,
         epochs=epochs if config.epochs is None else config.epochs,

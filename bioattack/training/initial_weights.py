@@ -1,5 +1,8 @@
 """Weights to start from: another run's, Keras' own files, or published ones."""
 
+import importlib
+import json
+import pkgutil
 import warnings
 import zipfile
 from pathlib import Path
@@ -8,6 +11,7 @@ import keras
 import numpy as np
 
 from bioattack.errors import InputError
+from bioattack.models import layers
 from bioattack.models.weights import load_published_weights
 
 _KINDS = "a run folder, a .keras file, a .weights.h5 file or published weights in a .npz file"
@@ -70,8 +74,35 @@ def _first_sentence(error: Exception) -> str:
     return " ".join(str(error).split()).partition(". ")[0][:_LONGEST_REASON]
 
 
+def _read_keras_file(file: Path) -> keras.Model:
+    # The file may be of another network, whose layers nothing has imported yet.
+    for module in pkgutil.iter_modules(layers.__path__, f"{layers.__name__}."):
+        importlib.import_module(module.name)
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except Exception as error:  # whatever a damaged or foreign file raises
+        raise InputError(
+            f"--initial-weights: {file} cannot be read ({_first_sentence(error)}); {_remedy(file)}"
+        ) from error
+
+
+def _remedy(file: Path) -> str:
+    """Says what to do about a ``.keras`` file that Keras does not read."""
+    try:
+        with zipfile.ZipFile(file) as content:
+            version = json.loads(content.read("metadata.json"))["keras_version"]
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return "copy or save it again"
+    if version == keras.__version__:
+        return f"give {_KINDS}"
+    return (
+        f"it was saved by Keras {version} and this is Keras {keras.__version__}: save its weights there as a"
+        " .weights.h5 file and start from those"
+    )
+
+
 def _copy_weights(classifier: keras.Model, file: Path) -> None:
-    other = keras.saving.load_model(file, compile=False)
+    other = _read_keras_file(file)
     if other.input_shape[1:] != classifier.input_shape[1:]:
         raise InputError(
             f"--initial-weights: {file} takes images of shape {other.input_shape[1:]}, the records hold"

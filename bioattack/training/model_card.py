@@ -12,6 +12,7 @@ import tensorflow as tf
 from bioattack.files import replacing
 from bioattack.provenance import git_commit, versions
 from bioattack.tfrecords_builder.reading import Records
+from bioattack.training.auxiliary import auxiliary_features
 from bioattack.training.config import TrainPlan
 from bioattack.training.export import is_random
 
@@ -19,6 +20,11 @@ FORMAT_VERSION = 1
 
 # Enough for the training accuracy to be known within two or three per cent.
 _MOST_TRAIN_IMAGES = 1000
+
+_RANDOM = (
+    "This network draws random numbers when it classifies, so it can answer the same picture differently from"
+    " call to call: an attack that sees a single draw overstates its robustness; attack the mean of several."
+)
 
 
 def make_card(
@@ -33,6 +39,7 @@ def make_card(
         images: A few images, to find out whether the network draws at random when it is used.
     """
     config = plan.config
+    has_random_layers = is_random(classifier, images=images)
     return {
         "format_version": FORMAT_VERSION,
         "model": config.model,
@@ -44,11 +51,14 @@ def make_card(
         "input_range": [0.0, 1.0],
         "outputs": "logits",
         "num_parameters": classifier.count_params(),
-        "has_random_layers": is_random(classifier, images=images),
+        "has_random_layers": has_random_layers,
+        "notes": [_RANDOM] if has_random_layers else [],
         "seed": config.seed,
         "epochs": plan.epochs,
         "batch_size": plan.batch_size,
         "learning_rate": config.learning_rate,
+        "learning_rate_factors": dict(getattr(classifier, "learning_rate_factors", {})),
+        "auxiliary_features": list(auxiliary_features(classifier)),
         "schedule": plan.schedule,
         "initial_weights": describe_file(config.initial_weights),
         "data": {

@@ -66,14 +66,14 @@ def train(config: TrainConfig) -> TrainResult:
     make_repeatable(config.seed)
     records = _open(plan)
     classifier = _build(plan, records)
+    training = training_class(config.training)(classifier, plan)
     if config.dry_run:
-        return _describe(plan, records, classifier)
+        return _describe(training, records)
     with run_folder.held_run_folder(plan) as run:
         card = run_folder.read_finished_card(run)
         if card is not None:
             _check_identity(card["data"]["fingerprint"], records, run)
             return TrainResult(run, "already complete", plan.epochs, card)
-        training = training_class(config.training)(classifier, plan)
         with explain_read_errors(records), naming_the_place(run):
             first_epoch = _fit(training, records=records, run=run) if plan.epochs else 0
             card = _finish(training, records=records, run=run)
@@ -203,19 +203,19 @@ def _few_images(records: Records) -> np.ndarray:
     return images.numpy()
 
 
-def _describe(plan: TrainPlan, records: Records, classifier: keras.Model) -> TrainResult:
+def _describe(training: ClassifierTraining, records: Records) -> TrainResult:
     """Says what a run would do."""
-    config = plan.config
+    plan, config = training.plan, training.plan.config
     steps = records.steps_per_epoch("train", plan.batch_size, limit=config.limit)
     done = saved_states(config.output / run_folder.CHECKPOINTS)
     first_epoch = int(done[-1].stem.removeprefix("epoch-")) if done and not config.overwrite else 0
     # Adam keeps two numbers next to every weight that is trained.
-    num_numbers = classifier.count_params() + 2 * sum(
-        int(np.prod(weight.shape)) for weight in classifier.trainable_weights
+    num_numbers = training.count_params() + 2 * sum(
+        int(np.prod(weight.shape)) for weight in training.trainable_weights
     )
     details = {
         **plan.settings(),
-        "num_parameters": classifier.count_params(),
+        "num_parameters": training.classifier.count_params(),
         "image_shape": list(records.image_shape),
         "num_classes": records.num_classes,
         "num_train": min(config.limit or records.num_examples("train"), records.num_examples("train")),

@@ -26,6 +26,13 @@ def test_paper_preset_has_the_published_lengths(model, epochs, batch_size):
     assert plan.config.learning_rate == 1e-3
 
 
+@pytest.mark.parametrize(("backbone", "epochs"), [("resnet18", 400), ("resnet20", 200)])
+def test_network_behind_an_eye_decides_the_published_lengths(backbone, epochs):
+    plan = make_plan(with_changes(model="retinal", preset="paper", model_options={"backbone": backbone}))
+    assert plan.epochs == epochs
+    assert make_plan(with_changes(model="retinal", model_options={"backbone": backbone})).epochs == 12
+
+
 def test_flags_win_over_the_preset():
     plan = make_plan(with_changes(preset="paper", epochs=3, batch_size=7, schedule="short"))
     assert (plan.epochs, plan.batch_size, plan.schedule) == (3, 7, "short")

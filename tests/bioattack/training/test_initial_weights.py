@@ -1,3 +1,9 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -108,3 +114,84 @@ def test_random_states_are_not_copied(tmp_path):
     load_initial_weights(target, tmp_path / "w.keras")
     np.testing.assert_array_equal(np.asarray(target.get_layer("augmentation").seed_generator.state), before)
     assert isinstance(target, keras.Model)
+
+
+def edit_archive(path, **edits):
+    """Changes the JSON files of a ``.keras`` archive: each edit is a function from text to text."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    for name, edit in edits.items():
+        contents[f"{name}.json"] = edit(contents[f"{name}.json"].decode()).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+
+
+def with_version(version):
+    return lambda text: json.dumps(json.loads(text) | {"keras_version": version})
+
+
+def without_pooling(text):
+    assert '"MaxPooling2D"' in text
+    return text.replace('"MaxPooling2D"', '"MaxPoolingOfOld"')
+
+
+def test_file_of_another_keras_that_can_be_read_is_read(tmp_path):
+    source, target = network(seed=1), network(seed=2)
+    source.save(tmp_path / "w.keras")
+    edit_archive(tmp_path / "w.keras", metadata=with_version("3.99"))
+    load_initial_weights(target, tmp_path / "w.keras")
+    np.testing.assert_array_equal(target.weights[0], source.weights[0])
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (
+            "2.99",
+            rf"w\.keras cannot be read \(.*\); it was saved by Keras 2\.99 and this is Keras"
+            rf" {keras.__version__}: save its weights there as a \.weights\.h5 file and start from those",
+        ),
+        (keras.__version__, r"w\.keras cannot be read \(.*MaxPoolingOfOld.*\); give a run folder, a"),
+    ],
+)
+def test_file_that_keras_cannot_read_says_who_saved_it(tmp_path, version, message):
+    network().save(tmp_path / "w.keras")
+    edit_archive(tmp_path / "w.keras", metadata=with_version(version), config=without_pooling)
+    with pytest.raises(InputError, match=message) as caught:
+        load_initial_weights(network(), tmp_path / "w.keras")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("metadata", ["{", "[]", "{}"])
+def test_file_without_a_version(tmp_path, metadata):
+    network().save(tmp_path / "w.keras")
+    edit_archive(tmp_path / "w.keras", metadata=lambda _: metadata, config=without_pooling)
+    with pytest.raises(InputError, match=r"cannot be read \(.*\); copy or save it again"):
+        load_initial_weights(network(), tmp_path / "w.keras")
+
+
+def test_starts_from_another_network_of_ours_with_the_same_weights(tmp_path):
+    build_model("coarse", image_shape=(32, 32, 3), num_classes=3, seed=1).save(tmp_path / "coarse.keras")
+    # A fresh process has imported the layers of the network it trains, not those of the one it starts from.
+    code = """
+import sys
+from pathlib import Path
+import numpy as np
+from bioattack.models.registry import build_model
+from bioattack.training.initial_weights import load_initial_weights
+target = build_model("resnet18", image_shape=(32, 32, 3), num_classes=3, options={"width": 8})
+assert "bioattack.models.layers.coarse_fixation" not in sys.modules
+load_initial_weights(target, Path(sys.argv[1]))
+print(repr(float(np.sum(target.weights[0]))))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "coarse.keras")],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    source = keras.saving.load_model(tmp_path / "coarse.keras")
+    assert float(result.stdout) == pytest.approx(float(np.sum(source.weights[0])))

@@ -20,6 +20,15 @@ from bioattack.training import callbacks, config, run
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
+build_model = run.build_model
+def build_with_attributes(*arguments, **options):
+    # A rate of their own for some layers, and a head that is trained and dropped.
+    model = build_model(*arguments, **options)
+    model.learning_rate_factors = {"conv": 0.1}
+    model.auxiliary_features = ("dense1",)
+    return model
+run.build_model = build_with_attributes
+
 moment, data, output = sys.argv[1:]
 if moment == "batch":
     class Killer(callbacks.FiniteLoss):
@@ -75,6 +84,10 @@ def assert_equal_runs(run, other):
             assert one.files == two.files
             for key in one.files:
                 assert one[key].tobytes() == two[key].tobytes(), key
+            paths = json.loads(str(one["header"]))["variables"]
+            # Weight, momentum and velocity.
+            assert sum("auxiliary_dense1" in path and path.endswith("kernel") for path in paths) == 1
+            assert sum("auxiliary_dense1_kernel" in path for path in paths) == 2
     assert not list(run.rglob("*.partial"))
 
 

@@ -90,6 +90,9 @@ def test_card_says_what_the_model_is(finished):
         "input_range": [0.0, 1.0],
         "outputs": "logits",
         "has_random_layers": False,
+        "notes": [],
+        "learning_rate_factors": {},
+        "auxiliary_features": [],
         "seed": 0,
         "epochs": 8,
     }
@@ -214,6 +217,33 @@ def test_dry_run_writes_nothing(small_records, tmp_path):
     # Three float32 numbers per weight, two checkpoints.
     assert result.details["checkpoints_bytes"] == 2 * 3 * 4 * result.details["num_parameters"]
     assert not (tmp_path / "run").exists()
+
+
+def test_auxiliary_heads_are_in_the_checkpoints_and_not_in_the_model(small_records, tmp_path, monkeypatch):
+    def build_with_head(*arguments, **options):
+        model = build_model(*arguments, **options)
+        model.auxiliary_features = ("dense1",)
+        return model
+
+    monkeypatch.setattr("bioattack.training.run.build_model", build_with_head)
+    config = quiet_config(small_records, tmp_path / "run", epochs=1, limit=16)
+    plain = build_model("small_cnn", image_shape=(16, 16, 3), num_classes=3)
+    # 128 features and three classes: two moments stand beside each number.
+    dry = train(dataclasses.replace(config, dry_run=True)).details
+    assert dry["num_parameters"] == plain.count_params()
+    assert dry["checkpoints_bytes"] == 4 * 3 * (plain.count_params() + 3 * 128 + 3)
+    card = train(config).details
+    assert card["num_parameters"] == plain.count_params()
+    assert card["auxiliary_features"] == ["dense1"]
+    stored = keras.saving.load_model(config.output / "model.keras")
+    assert [weight.shape for weight in stored.weights] == [weight.shape for weight in plain.weights]
+    (checkpoint,) = saved_states(config.output / "checkpoints")
+    with np.load(checkpoint) as state:
+        shapes = [state[name].shape for name in state.files]
+    assert shapes.count((128, 3)) == 3
+    # The loss has two cross-entropies, what is tested only one.
+    (row,) = read_history(config.output)
+    assert row["loss"] > 1.5 * row["test_loss"]
 
 
 def test_overwrite_replaces_the_run_and_nothing_else(small_records, tmp_path):

@@ -1,0 +1,106 @@
+"""The tables and figures that can be made again, by name; reading this table imports none of them."""
+
+import dataclasses
+import importlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bioattack.evaluation.reproduce.config import Scale
+    from bioattack.evaluation.reproduce.experiment import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One line of the table.
+
+    Args:
+        name: What the user types after ``bioattack-reproduce``.
+        summary: One line for ``--help``.
+        target: ``"module:function"``: a function from a ``Scale`` to the experiments to be done.
+    """
+
+    name: str
+    summary: str
+    target: str
+
+
+def make_table(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Indexes entries by name.
+
+    Raises:
+        ValueError: If two have the same name, or a target has another form.
+    """
+    table: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.name in table:
+            raise ValueError(f"name must be in the table once. Received: name={entry.name!r} twice")
+        if entry.target.count(":") != 1:
+            raise ValueError(f"target must look like 'module:function'. Received: target={entry.target!r}")
+        table[entry.name] = entry
+    return table
+
+
+_BIO = "bioattack.evaluation.reproduce.biologically_inspired"
+EXPERIMENTS = make_table(
+    [
+        Entry(
+            "fixations",
+            "the biologically inspired paper in one go: all that follows but its outlook",
+            f"{_BIO}:fixations",
+        ),
+        Entry("comparison", "its nine networks side by side", f"{_BIO}:comparison"),
+        Entry("table1", "Table 1: baseline, coarse, retinal and cortical fixations", f"{_BIO}:table1"),
+        Entry("table2", "Table 2: discrete against bilinear retinal sampling", f"{_BIO}:table2"),
+        Entry(
+            "figure5",
+            "Figure 5: coarse, retinal and cortical fixations on a picture",
+            f"{_BIO}_figures:figure5",
+        ),
+        Entry("figure7", "Figure 7: a picture of each class", f"{_BIO}_figures:figure7"),
+        Entry(
+            "figure8",
+            "Figure 8: a checkerboard as it is, discretely and bilinearly sampled",
+            f"{_BIO}_figures:figure8",
+        ),
+        Entry("figure9", "Figure 9: the curves of Table 2", f"{_BIO}:figure9"),
+        Entry("figure12", "Figure 12: the windows that the transformer chooses", f"{_BIO}_figures:figure12"),
+        Entry("figure14", "Figure 14: a picture and what a gaze makes of it", f"{_BIO}_figures:figure14"),
+        Entry("figure15", "Figure 15: where the multi-gaze network looks", f"{_BIO}_figures:figure15"),
+        Entry("figure16", "Figure 16: parallel transformers and multi-gaze networks", f"{_BIO}:figure16"),
+        Entry(
+            "shared-weights",
+            "section 3.4: distinct against shared weights of the branches",
+            f"{_BIO}:shared_weights",
+        ),
+        Entry("memory", "section 3.4: all pictures in memory against records", f"{_BIO}:memory"),
+        Entry(
+            "architectures",
+            "Figures 5, 6, 10, 11, 13: the networks, drawn from themselves",
+            f"{_BIO}_figures:architectures",
+        ),
+        Entry("branches", "outlook: 1, 3, 5 and 9 branches or gazes", f"{_BIO}:branches"),
+        Entry("merges", "outlook: how the branches are merged", f"{_BIO}:merges"),
+        Entry("combinations", "outlook: two mechanisms in one network", f"{_BIO}:combinations"),
+        Entry(
+            "honest",
+            "stronger attacks on the nine networks, and warnings where an attack fails",
+            f"{_BIO}:honest",
+        ),
+    ]
+)
+
+
+def load_experiments(name: str, scale: "Scale") -> "tuple[Experiment, ...]":
+    """Returns the experiments behind a name.
+
+    Args:
+        name: A name in the table.
+        scale: How large everything is.
+
+    Raises:
+        KeyError: If there is no such name.
+    """
+    module, _, function = EXPERIMENTS[name].target.partition(":")
+    found: tuple[Experiment, ...] = getattr(importlib.import_module(module), function)(scale)
+    return found

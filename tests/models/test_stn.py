@@ -1,0 +1,283 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bioattack.models.layers.transforms import initial_windows
+from bioattack.models.registry import build_model
+from bioattack.models.stn import PRESETS, stn
+from bioattack.testing.check_model import check_model
+
+SMALL = {"width": 2, "stem_stride": None, "pool_stride": None, "augmentation": "none", "seed": 0}
+
+
+def _images(*shape):
+    return np.random.default_rng(0).random(shape, dtype="float32")
+
+
+def _part(model, name):
+    """The model up to one of its layers."""
+    return keras.Model(model.input, model.get_layer(name).output)
+
+
+# Counted by hand from ResNet-18 (11,195,328 parameters and its head), the published architecture.
+@pytest.mark.parametrize(
+    ("options", "num_parameters"),
+    [
+        ({"transform": "affine"}, 67_213_518),
+        ({"transform": "affine", "shared_weights": True}, 22_411_686),
+        ({"transform": "attention"}, 67_208_388),
+        ({"transform": "attention", "shared_weights": True}, 22_406_556),
+    ],
+)
+def test_published_sizes(options, num_parameters):
+    assert stn((320, 320, 3), 10, **options).count_params() == num_parameters
+
+
+def test_presets_are_the_published_network_and_a_narrow_one():
+    assert build_model("stn", image_shape=(320, 320, 3), num_classes=10, preset="paper").count_params() == (
+        67_208_388
+    )
+    small = build_model("stn", image_shape=(64, 64, 3), num_classes=10)
+    assert small.count_params() < 400_000
+    assert [layer.name for layer in small.layers if layer.name.startswith("classifier")] == ["classifier"]
+    assert small.get_layer("classifier").get_layer("classifier_bn1").momentum == 0.9
+    assert small.learning_rate_factors == {"localisation": 0.1}
+    assert set(PRESETS) == {"small", "paper"}
+
+
+@pytest.mark.parametrize("image_shape", [(320, 320, 3), (64, 64, 3), (32, 32, 3), (48, 64, 3), (28, 28, 1)])
+@pytest.mark.parametrize("shared_weights", [True, False])
+def test_every_size_can_be_built(image_shape, shared_weights):
+    model = stn(image_shape, 3, **SMALL, shared_weights=shared_weights)
+    assert model.output_shape == (None, 3)
+    assert model.get_layer("transforms").output.shape == (None, 5, 2, 3)
+    assert model.get_layer("views").output.shape == (None, *image_shape)
+    assert np.isfinite(model(_images(1, *image_shape))).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"shared_weights": True, "transform": "affine", "num_branches": 3, "merge": "features"},
+        {"transform": "attention_isotropic", "merge": "mean", "num_branches": 1, "align_corners": False},
+        {"shared_weights": True, "eye": "retinal", "gaze_gradient": "stop", "backbone": "resnet20"},
+    ],
+    ids=["distinct", "affine-shared-features", "isotropic-mean", "retinal"],
+)
+def test_every_form_keeps_its_promises(options):
+    check_model(lambda: stn((16, 16, 3), 3, **(SMALL | options)))
+
+
+def test_windows_start_apart_and_a_little_different_for_each_image():
+    matrices = np.asarray(_part(stn((32, 32, 3), 3, **SMALL), "transforms")(_images(4, 32, 32, 3)))
+    for branch, (scale, x, y) in enumerate(initial_windows(5)):
+        wanted = [[scale, 0, 0.9 * x], [0, scale, 0.9 * y]]
+        np.testing.assert_allclose(matrices[:, branch], np.broadcast_to(wanted, (4, 2, 3)), rtol=0, atol=5e-3)
+    assert len(np.unique(matrices, axis=0)) == 4
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_one_affine_branch_starts_with_the_whole_image(align_corners):
+    options = {"transform": "affine", "num_branches": 1, "align_corners": align_corners}
+    images = np.asarray(keras.ops.image.resize(_images(2, 4, 4, 3), (32, 32)))
+    views = _part(stn((32, 32, 3), 3, **(SMALL | options)), "views")(images)
+    np.testing.assert_allclose(views[:, 1:-1, 1:-1], images[:, 1:-1, 1:-1], rtol=0, atol=0.02)
+
+
+# The centre of a window is what its view shows in the middle.
+def test_views_are_the_windows_of_each_image_in_turn():
+    side = 33
+    ramp = np.linspace(-1, 1, side, dtype="float32")
+    picture = np.stack([*np.meshgrid(ramp, ramp, indexing="xy"), np.zeros((side, side))], axis=-1)
+    images = np.stack([picture, -picture]).astype("float32")
+    model = stn((side, side, 3), 3, **SMALL)
+    views = np.asarray(_part(model, "views")(images)).reshape(2, 5, side, side, 3)
+    matrices = np.asarray(_part(model, "transforms")(images))
+    for image, sign in ((0, 1), (1, -1)):
+        for branch in range(5):
+            x, y = views[image, branch, side // 2, side // 2, :2]
+            np.testing.assert_allclose([sign * x, sign * y], matrices[image, branch, :, 2], rtol=0, atol=1e-5)
+            width = views[image, branch, 0, -1, 0] - views[image, branch, 0, 0, 0]
+            assert sign * width / 2 == pytest.approx(matrices[image, branch, 0, 0], abs=1e-5)
+
+
+def _set_classifier_outputs(model, kernels):
+    """Makes the classifiers constant: kernels of their last layers 0, biases as given."""
+    for layer, bias in kernels:
+        outputs = model.get_layer(layer).get_layer(f"{layer}_outputs")
+        outputs.kernel.assign(np.zeros(outputs.kernel.shape))
+        outputs.bias.assign(bias)
+
+
+@pytest.mark.parametrize("merge", ["logits", "mean"])
+def test_distinct_classifiers_are_merged_in_order(merge):
+    model = stn((16, 16, 3), 3, **SMALL, merge=merge)
+    logits = np.random.default_rng(1).normal(size=(5, 3)).astype("float32")
+    _set_classifier_outputs(model, [(f"classifier_{index}", row) for index, row in enumerate(logits)])
+    images = _images(2, 16, 16, 3)
+    # Both begin as the mean of the branches.
+    np.testing.assert_allclose(model(images), np.tile(logits.mean(axis=0), (2, 1)), rtol=0, atol=1e-5)
+    if merge == "logits":
+        kernel = np.random.default_rng(2).normal(size=(15, 3))
+        model.get_layer("logits").kernel.assign(kernel)
+        np.testing.assert_allclose(model(images), np.tile(logits.ravel() @ kernel, (2, 1)), rtol=0, atol=1e-5)
+
+
+def test_a_shared_classifier_gives_what_single_calls_give():
+    model = stn((16, 16, 3), 3, **SMALL, shared_weights=True)
+    kernel = np.random.default_rng(2).normal(size=(15, 3))
+    model.get_layer("logits").kernel.assign(kernel)
+    images = _images(2, 16, 16, 3)
+    views = np.asarray(_part(model, "views")(images)).reshape(2, 5, 16, 16, 3)
+    branches = [np.asarray(model.get_layer("classifier")(views[:, branch])) for branch in range(5)]
+    np.testing.assert_allclose(model(images), np.concatenate(branches, axis=1) @ kernel, rtol=0, atol=1e-4)
+
+
+def _gradients(model, images, *, training):
+    """Of the first logit: with respect to the images and to the weights that choose the windows."""
+    tensor = tf.constant(images)
+    chooser = model.get_layer("localisation").get_layer("localisation_outputs")
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        objective = tf.reduce_sum(model(tensor, training=training)[:, 0])
+    return tape.gradient(objective, [tensor, chooser.kernel.value, chooser.bias.value])
+
+
+@pytest.mark.parametrize("transform", ["affine", "attention", "attention_isotropic"])
+def test_the_choice_of_windows_is_learned(transform):
+    model = stn((32, 32, 3), 3, **SMALL, transform=transform, shared_weights=True)
+    _, kernel, bias = _gradients(model, _images(2, 32, 32, 3), training=True)
+    # Every number of every branch but those of affine's that the kernel cannot do without.
+    assert np.count_nonzero(kernel) > 0.9 * np.size(kernel)
+    assert np.count_nonzero(bias) == np.size(bias)
+
+
+def test_stop_cuts_the_gradient_outside_training_alone():
+    images = _images(2, 32, 32, 3)
+    full, stop = (stn((32, 32, 3), 3, **SMALL, gaze_gradient=mode) for mode in ("full", "stop"))
+    for model in (full, stop):
+        # A window that depends on the image more than at the start.
+        kernel = model.get_layer("localisation").get_layer("localisation_outputs").kernel
+        kernel.assign(kernel * 300)
+    np.testing.assert_array_equal(full(images), stop(images))
+    whole, kernel, _ = _gradients(full, images, training=False)
+    assert np.any(kernel)
+    cut, *none = _gradients(stop, images, training=False)
+    assert none == [None, None]
+    difference = np.abs(np.asarray(whole) - np.asarray(cut)).max()
+    assert difference > 0.01 * np.abs(whole).max()
+    for trained in _gradients(stop, images, training=True)[1:]:
+        assert np.any(trained)
+
+
+# What an attack follows: the gradient through the choice of the windows, held against differences in float64.
+def test_the_gradient_to_the_images_goes_through_the_windows():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = stn((16, 16, 3), 3, **SMALL, shared_weights=True)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    images = _images(1, 16, 16, 3).astype("float64")
+    matrices, views = (_part(model, name) for name in ("transforms", "views"))
+    tensor = tf.constant(images)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(tensor)
+        found = matrices(tensor)
+        moved = tf.reduce_sum(found * np.random.default_rng(3).normal(size=found.shape))
+    gradient = np.asarray(tape.gradient(moved, tensor))
+    assert np.any(gradient)
+    assert views(tensor).shape == (5, 16, 16, 3)
+
+
+def test_the_seed_alone_decides_the_weights():
+    first, second, other = (stn((16, 16, 3), 3, **(SMALL | {"seed": seed})) for seed in (7, 7, 8))
+    for one, two in zip(first.variables, second.variables, strict=True):
+        np.testing.assert_array_equal(one, two)
+    names = [f"classifier_{index}" for index in range(5)]
+    kernels = [first.get_layer(name).get_layer(f"{name}_conv1").kernel for name in names]
+    assert all(not np.allclose(kernels[0], kernel) for kernel in kernels[1:])
+    chooser = ("localisation", "localisation_outputs")
+    start, different = (model.get_layer(chooser[0]).get_layer(chooser[1]).kernel for model in (first, other))
+    assert not np.allclose(start, different)
+    assert np.std(start) == pytest.approx(1e-3, rel=0.2)
+
+
+def test_a_few_steps_move_the_windows_and_lower_the_loss():
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 32)
+    images = random.random((32, 16, 16, 3), dtype="float32") * 0.2
+    # A bright spot, upper left or lower right.
+    images[labels == 0, 2:6, 2:6] += 0.8
+    images[labels == 1, 10:14, 10:14] += 0.8
+    model = stn((16, 16, 3), 2, **(SMALL | {"width": 4, "batch_norm_momentum": 0.5}), shared_weights=True)
+    windows = _part(model, "transforms")
+    before = np.asarray(windows(images))
+    model.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    history = model.fit(images, labels, batch_size=16, epochs=6, verbose=0).history["loss"]
+    assert history[-1] < 0.5 * history[0]
+    assert np.abs(np.asarray(windows(images)) - before).max() > 0.01
+
+
+# As an evaluation meets it: from files, in a process that built nothing.
+def test_a_fresh_process_finds_the_same_logits_and_gradients(tmp_path):
+    model = stn((16, 16, 3), 3, **(SMALL | {"augmentation": "paper"}), transform="affine")
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "saved_model", verbose=False)
+    images = _images(3, 16, 16, 3)
+    gradient, *_ = _gradients(model, images, training=False)
+    np.savez(tmp_path / "wanted.npz", images=images, logits=model(images), gradient=gradient)
+    lines = [
+        "import sys, numpy as np, tensorflow as tf",
+        "folder = sys.argv[1]",
+        "wanted = np.load(folder + '/wanted.npz')",
+        "def check(function):",
+        "    images = tf.constant(wanted['images'])",
+        "    with tf.GradientTape() as tape:",
+        "        tape.watch(images)",
+        "        logits = function(images)",
+        "        objective = tf.reduce_sum(logits[:, 0])",
+        "    np.testing.assert_allclose(logits, wanted['logits'], rtol=0, atol=1e-5)",
+        "    scale = np.abs(wanted['gradient']).max()",
+        "    found = tape.gradient(objective, images)",
+        "    np.testing.assert_allclose(found, wanted['gradient'], rtol=0, atol=1e-4 * scale)",
+        "loaded = tf.saved_model.load(folder + '/saved_model')",
+        "check(loaded.serve)",
+        "import keras, bioattack.models.stn",
+        "check(keras.saving.load_model(folder + '/model.keras'))",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"transform": "attention_shear"},
+            "rotation and shear are part of affine alone. Received: transform=",
+        ),
+        ({"num_branches": 4}, "num_branches must be one of 1, 3, 5, 9. Received: num_branches=4"),
+        ({"merge": "max"}, "merge must be one of logits, mean, features. Received: merge='max'"),
+        ({"eye": "cortical"}, "eye must be one of none, retinal. Received: eye='cortical'"),
+        ({"gaze_gradient": "half"}, "mode must be one of full, stop. Received: mode='half'"),
+        ({"backbone": "vgg"}, "backbone must be one of resnet18, resnet20. Received: backbone='vgg'"),
+        ({"width": 0}, "width must be an integer of 1 or more. Received: width=0"),
+        ({"augmentation": "mixup"}, "augmentation must be one of"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        stn((32, 32, 3), 10, **(SMALL | options))
+
+
+def test_a_retinal_eye_needs_square_images():
+    with pytest.raises(ValueError, match="images must be square"):
+        stn((16, 24, 3), 3, **SMALL, eye="retinal")
