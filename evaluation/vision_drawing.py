@@ -82,9 +82,12 @@ def show_picture(axes: Axes, image: Any) -> None:
 
 
 def mark_points(axes: Axes, points: np.ndarray) -> None:
-    """Marks ``(looks, 2)`` places, column and row, each with the colour and the shape of its look."""
+    """Marks ``(looks, 2)`` places, column and row, each with the colour and the shape of its look.
+
+    Marks of places that the axes do not show are not drawn.
+    """
     for index, (column, row) in enumerate(points):
-        axes.plot(column, row, **mark_style(index), clip_on=False, zorder=4)
+        axes.plot(column, row, **mark_style(index), zorder=4)
 
 
 def mark_style(index: int) -> dict[str, Any]:

@@ -148,11 +148,11 @@ def draw_transformer_boxes(path: Path, model: keras.Model, images: Any, labels: 
     num_rows = -(-looks.num_looks // num_columns)
     cell = (style.WIDTH_INCHES - 2 * MARGIN - 2 * GAP) / 3
     room = min(1.4, (style.WIDTH_INCHES - 2 * MARGIN + GAP) / num_columns - GAP)
-    step = cell + 0.24
+    step = cell + 0.2
     num_lines = -(-len(images) // 3)
     with style.house_style():
         sheet = Sheet(
-            TITLE_INCHES + num_lines * step + 0.24 + num_rows * (room + GAP) + MARGIN,
+            TITLE_INCHES + num_lines * step + 0.3 + num_rows * (room + GAP) + MARGIN,
             title="The windows it looks through",
             subtitle="a colour for each branch; the mark is the top left of what it sees",
         )
@@ -161,8 +161,8 @@ def draw_transformer_boxes(path: Path, model: keras.Model, images: Any, labels: 
             top = TITLE_INCHES + 0.18 + place // 3 * step
             sheet.write(left, top - 0.05, style.printable(str(label), otherwise="?", limit=18))
             _show_with_looks(sheet.place(left, top, cell, cell), image, looks, place=place)
-        top = TITLE_INCHES + num_lines * step + 0.2
-        sheet.write(MARGIN, top - 0.05, "what the branches see of the first picture", colour=style.MUTED)
+        top = TITLE_INCHES + num_lines * step + 0.3
+        sheet.write(MARGIN, top - 0.09, "what the branches see of the first picture", colour=style.MUTED)
         grid_of_views(sheet, views, left=MARGIN, top=top, cell=room, num_columns=num_columns)
         return style.save_png(sheet.figure, Path(path))
 
@@ -206,8 +206,8 @@ def _show_with_looks(axes: Axes, image: np.ndarray, looks: Looks, *, place: int)
     """Shows a picture with its gazes as points and what the views cover as outlines."""
     show_picture(axes, image)
     size = (image.shape[0], image.shape[1])
-    # A little of what lies around it: windows may touch the border or leave the picture.
-    around = 0.04 * max(size)
+    # A little of what lies around it: windows may touch the border, or leave the picture and are cut off.
+    around = (0.04 if looks.transforms is None else 0.1) * max(size)
     axes.set_xlim(-0.5 - around, size[1] - 0.5 + around)
     axes.set_ylim(size[0] - 0.5 + around, -0.5 - around)
     # Of several scales the outlines are drawn for the first look alone: more of them would hide the picture.

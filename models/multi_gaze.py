@@ -63,8 +63,9 @@ def multi_gaze(
 
     Parameters with ten classes as published: 67,203,258 with distinct classifiers, 22,401,426 with a shared
     one. The gazes start at the centre and half way to the corners of the box that they cannot leave, and the
-    last dense layer as the mean of the logits. Training and test look several times alike. A shared classifier
-    sees all looks in one call, so its batch normalisation takes its statistics over all of them together.
+    last dense layer as the mean of the logits. Training and test look several times alike. A shared
+    classifier sees all looks in one call, so its batch normalisation takes its statistics over all of them
+    together.
 
     Args:
         image_shape: ``(size, size, channels)``, 6 pixels or more (16 with the cortical eye).
@@ -145,7 +146,7 @@ def multi_gaze(
         logits = network.classify(keras.layers.Flatten(name="branches")(branches), num_classes)
     model = keras.Model(images, logits, name="multi_gaze")
     if merge == "logits":
-        # The mean of the branches' logits to begin with: from random weights a model of branches learns slowly.
+        # It begins as the mean of the logits: from random weights a model of branches learns slowly.
         mean = ops.tile(ops.eye(num_classes) / num_gazes, (num_gazes, 1))
         model.get_layer("logits").kernel.assign(mean)
     model.learning_rate_factors = {"localisation": 0.1}
@@ -180,7 +181,7 @@ def _classify(
     views: Sequence[Any], network: Backbone, *, num_branches: int, is_shared: bool, num_outputs: int | None
 ) -> Any:
     """What the classifiers say of all branches: ``(batch, num_branches, outputs)``."""
-    shapes = [tuple(view.shape[1:]) for view in views]
+    shapes = [view.shape[1:] for view in views]
     if is_shared:
         outputs = _classifier(network, shapes, num_outputs, name="classifier")(_one_or_all(views))
         return ops.reshape(outputs, (-1, num_branches, outputs.shape[-1]))
@@ -196,7 +197,7 @@ def _classify(
 
 
 def _classifier(
-    network: Backbone, shapes: Sequence[tuple[int, ...]], num_outputs: int | None, *, name: str
+    network: Backbone, shapes: Sequence[tuple[int, int, int]], num_outputs: int | None, *, name: str
 ) -> keras.Model:
     """One network for each scale of a view, their features side by side before the logits."""
     if len(shapes) == 1:

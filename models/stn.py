@@ -178,8 +178,8 @@ def _classify(
 def _start_with_the_mean(merging: keras.layers.Dense) -> None:
     """Makes a layer on the logits of several branches begin as their mean.
 
-    In eight epochs of the demo data the small preset came to 81 % so, and to 71 % from random weights, one run
-    each.
+    In eight epochs of the demo data the small preset came to 81 % so, and to 71 % from random weights, one
+    run each.
     """
     num_inputs, num_classes = merging.kernel.shape
     num_branches = num_inputs // num_classes

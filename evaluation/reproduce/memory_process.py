@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
         dataset = records.training_dataset(
             "train", batch_size=BATCH_SIZE, seed=0, first_epoch=0, limit=num_images
         )
-        model.fit(dataset, steps_per_epoch=steps, **how)
+        model.fit(dataset, steps_per_epoch=steps, shuffle=False, **how)
     else:
         images, labels = _load(records, num_images)
         model.fit(images, labels, batch_size=BATCH_SIZE, **how)

@@ -123,7 +123,7 @@ class EccentricBlur(keras.layers.Layer):
 
     def compute_output_spec(self, images: Any, gaze: Any) -> Any:
         """As the images."""
-        return keras.KerasTensor(images.shape, dtype=images.dtype)
+        return keras.KerasTensor((images.shape[0] or gaze.shape[0], *images.shape[1:]), images.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the layer."""
@@ -162,7 +162,7 @@ def mirrored_blur_matrix(size: int, *, sigma: float) -> np.ndarray[Any, Any]:
         float64 ``(size, size)``, whose rows add up to 1.
 
     >>> mirrored_blur_matrix(3, sigma=0.5).round(3).tolist()
-    [[0.787, 0.213, 0.0], [0.107, 0.787, 0.107], [0.0, 0.213, 0.787]]
+    [[0.787, 0.213, 0.001], [0.106, 0.787, 0.106], [0.001, 0.213, 0.787]]
     """
     half = math.ceil(3 * sigma)
     kernel = np.exp(-(np.arange(-half, half + 1) ** 2) / (2 * sigma**2))

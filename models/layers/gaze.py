@@ -137,10 +137,6 @@ class GazeGradient(keras.layers.Layer):
         """Returns the gazes."""
         return gazes if training or self.mode == "full" else ops.stop_gradient(gazes)
 
-    def compute_output_spec(self, gazes: Any, training: bool | None = None) -> Any:
-        """As the gazes."""
-        return keras.KerasTensor(gazes.shape, dtype=gazes.dtype)
-
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the layer."""
         return {**super().get_config(), "mode": self.mode}

@@ -28,17 +28,15 @@ class RetinalConstants(NamedTuple):
 
 
 @functools.cache
-def retinal_constants(
-    source_side: int, target_side: int, *, density_ratio: float = 10.0
-) -> RetinalConstants:
+def retinal_constants(source_side: int, target_side: int, *, density_ratio: float = 10.0) -> RetinalConstants:
     """Derives the radial law for square images.
 
     The density of photoreceptors falls exponentially from the gaze to the border, by ``density_ratio``. Rings
     lie where ``r[0] = 0`` and ``r[k + 1] = r[k] + (pi * c) ** -0.5 * exp(growth * r[k] / 2)``, with the
     receptive-field constant ``c`` such that the last of ``target_side // 2`` rings is at the border.
 
-    - The quadratic law ``a * k**2 + b * k`` is fitted to the rings by least squares (155 instead of 160 pixels
-      at the border of 320).
+    - The quadratic law ``a * k**2 + b * k`` is fitted to the rings by least squares (at 320 pixels it ends at
+      155 instead of 160).
     - The logarithmic law is the recurrence with infinitely small steps, exact at the border:
       ``r(k) = -2 / growth * log(1 - growth * first_step * k / 2)``.
 

@@ -24,9 +24,9 @@ class RetinalSampling(keras.layers.Layer):
     """Resamples an image densely at the point of gaze and sparsely around it.
 
     A target pixel at radius ``r`` from the gaze is read from radius ``a * r**2 + b * r``, so that what is
-    looked at appears 2.03 times as large (at 320 pixels), and the border smaller. What falls outside the image
-    is 0: 6 % of the pixels at a central gaze, 22 % at one of (80, 80), at 320 pixels. The gaze is a point of
-    the target, too: the image is not moved to its centre.
+    looked at appears 2.03 times as large (at 320 pixels), and the border smaller. What falls outside the
+    image is 0: 6 % of the pixels at a central gaze, 22 % at one of (80, 80), at 320 pixels. The gaze is a
+    point of the target, too: the image is not moved to its centre.
 
     Args:
         mode: ``"bilinear"``, ``"nearest"`` (rounds half to even, as the reference does) or ``"floor"``.
@@ -138,7 +138,7 @@ class RetinalSampling(keras.layers.Layer):
 
     def compute_output_spec(self, images: Any, gaze: Any) -> Any:
         """As the images."""
-        return keras.KerasTensor(images.shape, dtype=images.dtype)
+        return keras.KerasTensor((images.shape[0] or gaze.shape[0], *images.shape[1:]), images.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the layer."""

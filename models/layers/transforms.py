@@ -42,7 +42,7 @@ def initial_windows(num_branches: int) -> list[tuple[float, float, float]]:
     """Gives the windows that the branches of a parallel transformer start with, each one different.
 
     Branches that start alike and share a classifier would stay alike. Five begin in the centre and near the
-    corners, nine on a grid of three by three, three on a diagonal, all in the order of ``gaze_grid``; one sees
+    corners, nine on a grid of three by three, three on a diagonal, in the order of ``gaze_grid``; one sees
     nearly all of the image.
 
     Args:

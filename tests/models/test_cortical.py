@@ -114,7 +114,7 @@ def test_dropout_acts_in_training_only():
 def test_retina_comes_first_and_looks_at_the_same_points():
     model = cortical((48, 48, 3), 10, **_NARROW, scales=[4], retinal=True)
     images = np.random.default_rng(0).random((2, 48, 48, 3), dtype="float32")
-    (view,) = keras.Model(model.input, model.get_layer("views").output)(images)
+    view = keras.Model(model.input, model.get_layer("views").output)(images)
     for place, gaze in enumerate(five_gazes(6)):
         gazes = np.tile(np.array(gaze, "float32"), (2, 1))
         (wanted,) = CorticalFixation((36,), (4,))(RetinalSampling(mode="nearest")(images, gazes), gazes)

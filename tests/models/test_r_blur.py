@@ -19,7 +19,11 @@ def _images(num=3):
 @pytest.mark.parametrize(
     ("size", "preset", "num_parameters"),
     # The paper's noise is one image.
-    [(320, "paper", 11_200_458 + 320 * 320 * 3), (64, "paper", 11_200_458 + 64 * 64 * 3), (32, "small", None)],
+    [
+        (320, "paper", 11_200_458 + 320 * 320 * 3),
+        (64, "paper", 11_200_458 + 64 * 64 * 3),
+        (32, "small", None),
+    ],
 )
 def test_network_is_that_of_the_baseline(size, preset, num_parameters):
     model = build_model("r_blur", image_shape=(size, size, 3), num_classes=10, preset=preset)
@@ -46,9 +50,9 @@ def test_logits_are_the_mean_over_the_fixations():
 
 def test_noise_comes_before_the_blur():
     model = r_blur((32, 32, 3), 4, augmentation="none", noise=0.3, **SMALL)
-    noisy, views = keras.Model(
-        model.input, [model.get_layer(name).output for name in ("noise", "views")]
-    )(_images(2), training=True)
+    noisy, views = keras.Model(model.input, [model.get_layer(name).output for name in ("noise", "views")])(
+        _images(2), training=True
+    )
     assert np.std(noisy - _images(2)) == pytest.approx(0.3, rel=0.1)
     assert views.shape == noisy.shape
     assert np.std(views) < np.std(noisy)

@@ -154,6 +154,9 @@ def test_a_fresh_process_gives_the_same_logits_and_gradients(tmp_path):
         np.savez(tmp_path / name / "wanted.npz", images=images, logits=logits, gradient=gradient)
     folders = [str(tmp_path / name) for name in builders]
     run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(_RELOAD), *folders], capture_output=True, text=True, check=False
+        [sys.executable, "-c", textwrap.dedent(_RELOAD), *folders],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr[-2000:]

@@ -1,5 +1,6 @@
 """A whole tiny reproduction: made, repeated, interrupted, killed, misused."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -18,20 +19,25 @@ from bioattack.evaluation.results import read_results
 
 
 def results_of(output):
-    """The long table of all runs, without what differs between two runs of the same command."""
-    folders = sorted((output / "evaluations").iterdir())
-    return pd.concat([read_results(folder) for folder in folders]).drop(columns="seconds")
+    """The long tables of all runs, without what differs between two runs of the same command."""
+    folders = (output / "evaluations").iterdir()
+    return {folder.name: read_results(folder).drop(columns="seconds") for folder in folders}
+
+
+@pytest.fixture(scope="module")
+def whole(make_config, tmp_path_factory):
+    """Two networks from two seeds each, made without a break."""
+    config = make_config(tmp_path_factory.mktemp("whole") / "out", seeds=2)
+    return config, reproduce(config)
 
 
 @pytest.mark.slow
-def test_a_whole_table(configure, capsys):
-    config = configure(seeds=2)
-    result = reproduce(config)
-    assert capsys.readouterr().err == ""
+def test_a_whole_table(whole):
+    config, result = whole
     names = ("plain-seed0", "plain-seed1", "cropped-seed0", "cropped-seed1")
     for folder in ("runs", "evaluations"):
         assert sorted(path.name for path in (config.output / folder).iterdir()) == sorted(names)
-    assert len(results_of(config.output)) == 4 * 3 * 8
+    assert [len(table) for table in results_of(config.output).values()] == [3 * 8] * 4
 
     (section,) = result["sections"]
     means = pd.read_csv(config.output / "tables" / "tiny.csv")
@@ -66,7 +72,7 @@ def test_a_whole_table(configure, capsys):
     assert (config.output / "report.html").read_bytes() == report
 
     # Some of the networks only: nothing new is trained for that either.
-    (section,) = reproduce(configure(seeds=2, models=("cropped",)))["sections"]
+    (section,) = reproduce(dataclasses.replace(config, models=("cropped",)))["sections"]
     assert [row["label"] for row in section["values"]["means"]] == ["cropped"] * 3
     assert section["values"]["paired"] == []
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -74,13 +80,11 @@ def test_a_whole_table(configure, capsys):
 
 # A process that makes the tiny experiment and kills itself in the middle of an attack.
 KILLED = """
-import dataclasses, os, pathlib, runpy, signal, sys
-tiny = runpy.run_path(sys.argv[1])["TINY"]
-from bioattack.evaluation.reproduce import config, registry, run
+import operator, os, pathlib, runpy, signal, sys
+runpy.run_path(sys.argv[1])["install"](operator.setitem, setattr)
+from bioattack.evaluation.reproduce.config import ReproduceConfig
+from bioattack.evaluation.reproduce.run import reproduce
 from bioattack.evaluation.robustness import RobustnessMeasurement
-registry.EXPERIMENTS["tiny"] = registry.Entry("tiny", "", "nowhere:nothing")
-config.SCALES["demo"] = dataclasses.replace(config.SCALES["demo"], epsilons=(0.01, 0.2))
-run.load_experiments = lambda name, scale: (tiny,)
 write, written = RobustnessMeasurement._write, []
 def dying_write(self, path, table):
     written.append(path)
@@ -90,14 +94,12 @@ def dying_write(self, path, table):
 RobustnessMeasurement._write = dying_write
 output, data = map(pathlib.Path, sys.argv[2:])
 settings = {"epochs": 1, "limit": 8, "models": ("plain",), "quiet": True}
-run.reproduce(config.ReproduceConfig("tiny", output, data=data, **settings))
+reproduce(ReproduceConfig("tiny", output, data=data, **settings))
 """
 
 
 @pytest.mark.slow
-def test_killed_and_interrupted_it_ends_in_the_same(configure, records, tmp_path, monkeypatch):
-    whole = configure(output=tmp_path / "whole", models=("plain",))
-    reproduce(whole)
+def test_killed_and_interrupted_it_ends_in_the_same(whole, configure, records, monkeypatch):
     config = configure(models=("plain",))
     conftest = Path(__file__).with_name("conftest.py")
     killed = subprocess.run(
@@ -113,9 +115,12 @@ def test_killed_and_interrupted_it_ends_in_the_same(configure, records, tmp_path
     assert not (config.output / "summary.json").exists()
 
     reproduce(config)
-    pd.testing.assert_frame_equal(results_of(config.output), results_of(whole.output))
-    for name in ("tables/tiny.csv", "runs/plain-seed0/history.csv", "report.md"):
-        assert (config.output / name).read_bytes() == (whole.output / name).read_bytes(), name
+    run = "plain-seed0"
+    found, expected = (results_of(output)[run] for output in (config.output, whole[0].output))
+    pd.testing.assert_frame_equal(found, expected)
+    for name in ("history.csv", "model_card.json"):
+        paths = [output / "runs" / run / name for output in (config.output, whole[0].output)]
+        assert paths[0].read_bytes() == paths[1].read_bytes(), name
 
 
 def test_other_settings_do_not_touch_it(configure, monkeypatch):

@@ -102,7 +102,10 @@ def test_blur_matrix_mirrors_the_axis():
     ("options", "message"),
     [
         ({"blur": 0.0}, "blur must be above 0. Received: blur=0.0"),
-        ({"colour_spread": 0.6}, "colour_spread must be above 0 and at most 0.5. Received: colour_spread=0.6"),
+        (
+            {"colour_spread": 0.6},
+            "colour_spread must be above 0 and at most 0.5. Received: colour_spread=0.6",
+        ),
         ({"grey_spread": 0.0}, "grey_spread must be above 0 and at most 0.5. Received: grey_spread=0.0"),
         ({"grey_acuity": 1.5}, "grey_acuity must be from 0 to 1. Received: grey_acuity=1.5"),
     ],

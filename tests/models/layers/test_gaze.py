@@ -19,7 +19,7 @@ def test_points_of_each_set():
 
 
 def test_no_set_of_four_points():
-    with pytest.raises(ValueError, match="number must be one of 1, 3, 5, 9. Received: number=4"):
+    with pytest.raises(ValueError, match=r"number must be one of 1, 3, 5, 9\. Received: number=4"):
         gaze_grid(4, 8)
 
 
@@ -74,7 +74,9 @@ def test_wrong_arguments_are_refused(arguments, message):
 
 
 def test_numbers_come_in_pairs():
-    with pytest.raises(ValueError, match=r"numbers must be \(batch, 2 \* num_gazes\). Received: input_shape="):
+    with pytest.raises(
+        ValueError, match=r"numbers must be \(batch, 2 \* num_gazes\). Received: input_shape="
+    ):
         BoundedGazes(8.0)(np.ones((2, 5), "float32"))
 
 
@@ -104,5 +106,5 @@ def test_gradient_stops_outside_training_alone(mode, training):
 
 
 def test_wrong_mode_is_refused():
-    with pytest.raises(ValueError, match="mode must be one of full, stop. Received: mode='half'"):
+    with pytest.raises(ValueError, match=r"mode must be one of full, stop\. Received: mode='half'"):
         GazeGradient("half")

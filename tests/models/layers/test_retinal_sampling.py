@@ -246,7 +246,9 @@ def test_gaze_gradient_is_that_of_finite_differences(law):
         assert gradient[place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize(("mode", "law"), [("nearest", "log"), ("bilinear", "quadratic"), ("bilinear", "log")])
+@pytest.mark.parametrize(
+    ("mode", "law"), [("nearest", "log"), ("bilinear", "quadratic"), ("bilinear", "log")]
+)
 def test_no_gaze_harms(mode, law):
     # On a pixel, whose distance from the gaze is then 0; in the corner; outside; far away.
     gazes = tf.constant([(0.5, 0.5), (-15.5, 15.5), (20.0, -18.0), (-3e4, 2e4)])
