@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from bioattack.models.layers.padded_shortcut import PaddedShortcut
 from bioattack.models.layers.paper_augmentation import PaperAugmentation
 
 AUGMENTATIONS = ("paper", "reference", "crop", "none")
@@ -106,6 +107,15 @@ def _is_one_number_each(numbers: Any, num_channels: int) -> bool:
     """Whether there are as many real numbers as channels."""
     is_list = isinstance(numbers, list | tuple) and len(numbers) == num_channels
     return is_list and all(isinstance(number, float | int) for number in numbers)
+
+
+def subsample(inputs: Any, stride: int, *, name: str) -> Any:
+    """Takes every so many-th pixel, in front of a 1 x 1 convolution that would have had this stride.
+
+    It is the same sum of the same numbers. On processors, TensorFlow 2.21 writes beyond its memory in the
+    weight gradient of a 1 x 1 convolution with a stride of 2 and fewer than 16 channels.
+    """
+    return PaddedShortcut(stride=stride, num_channels=inputs.shape[-1], name=name)(inputs)
 
 
 def classify(features: Any, num_classes: int, *, initializer: keras.initializers.Initializer) -> Any:

@@ -9,7 +9,7 @@ from bioattack.models.backbones import Backbone
 from bioattack.models.building import augment, check_sizes, layer_seed
 from bioattack.models.layers.coarse_fixation import CoarseFixation
 from bioattack.models.layers.fixations import FixationGazes, FoldFixations, MeanOverFixations, five_gazes
-from bioattack.models.resnet18 import _strides_for
+from bioattack.models.resnet18 import strides_for
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "small": {"width": 8, "stem_stride": None, "pool_stride": None, "batch_norm_momentum": 0.9},
@@ -152,7 +152,7 @@ def coarse_backbone(
     Raises:
         ValueError: If an argument is out of its range.
     """
-    strides = _strides_for(min(image_shape[:2]))
+    strides = strides_for(min(image_shape[:2]))
     return Backbone(
         **options,
         stem_stride=strides[0] if stem_stride is None else stem_stride,

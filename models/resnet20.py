@@ -15,6 +15,7 @@ from bioattack.models.building import (
     classify,
     layer_seed,
     standardise,
+    subsample,
 )
 from bioattack.models.layers.padded_shortcut import PaddedShortcut
 
@@ -100,6 +101,8 @@ class ResNet20Features:
         """A convolution, padded as the form of the network wants it."""
         full_name = self.prefix + name
         is_published = self.shortcut == "pad"
+        if kernel_size == 1 and stride > 1:
+            inputs, stride = subsample(inputs, stride, name=f"{full_name}_subsample"), 1
         if is_published and stride > 1:
             # "same" would pad one side only where the stride is 2, and shift the published features.
             inputs = keras.layers.ZeroPadding2D(1, name=f"{full_name}_pad")(inputs)
