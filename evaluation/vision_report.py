@@ -1,11 +1,10 @@
 """What the report shows of how models look: a picture for each model that can be opened in Keras."""
 
 import base64
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from bioattack.evaluation.examples import safe_name
 
 if TYPE_CHECKING:
     import keras
@@ -83,7 +82,7 @@ def looks_content(output: Path, model_names: Sequence[str]) -> list[dict[str, An
     found = []
     for place, name in enumerate(model_names):
         for kind, (words, alternative) in _WORDS.items():
-            path = output / FIGURES / f"{kind}-{safe_name(name)}.png"
+            path = output / FIGURES / _file_name(kind, name)
             if path.is_file():
                 content = base64.b64encode(path.read_bytes()).decode("ascii")
                 found.append(
@@ -131,10 +130,14 @@ def _draw(folder: Path, name: str, model: "keras.Model", images: Any, labels: Se
     from bioattack.evaluation.vision_figures import draw_fixations, draw_gazes, draw_transformer_boxes
     from bioattack.evaluation.vision_views import look_through
 
-    folder.mkdir(exist_ok=True)
     looks = look_through(model, images[:1])
+    folder.mkdir(exist_ok=True)
     if looks.transforms is not None:
-        return draw_transformer_boxes(folder / f"windows-{safe_name(name)}.png", model, images, labels)
+        return draw_transformer_boxes(folder / _file_name("windows", name), model, images, labels)
     if looks.choice == "chosen":
-        return draw_gazes(folder / f"gazes-{safe_name(name)}.png", model, images)
-    return draw_fixations(folder / f"fixations-{safe_name(name)}.png", model, images[0])
+        return draw_gazes(folder / _file_name("gazes", name), model, images)
+    return draw_fixations(folder / _file_name("fixations", name), model, images[0])
+
+
+def _file_name(kind: str, name: str) -> str:
+    return f"{kind}-{re.sub(r'[^\w.-]', '-', name)}.png"

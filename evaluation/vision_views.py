@@ -79,7 +79,7 @@ def look_through(model: keras.Model, images: Any) -> Looks:
     places = {name: _outputs(model, name)[0] for name in (GAZES, TRANSFORMS) if _has_layer(model, name)}
     found = _run(model, [*places.values(), *_outputs(model, name)], images)
     by_name = dict(zip(places, found, strict=False))
-    if any(len(view) % len(images) for view in found[len(places) :]):
+    if any(not len(view) or len(view) % len(images) for view in found[len(places) :]):
         raise InputError(
             f"model {model.name}: its layer {name!r} does not give as many views of each picture"
         )

@@ -169,5 +169,5 @@ def fresh_state(slots: Slots, adversarial_images: tf.Tensor, *, num_classes: int
 
 def rows_where(condition: tf.Tensor, chosen: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Takes whole rows from one tensor where the condition ``(slots,)`` holds, from another elsewhere."""
-    # Rows are copied whole; `tf.where` would spread the condition over all values first, at ten times the cost.
+    # Rows are copied whole; `tf.where` would spread the condition over all values, at ten times the cost.
     return tf.raw_ops.Select(condition=condition, x=chosen, y=other)

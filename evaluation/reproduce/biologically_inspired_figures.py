@@ -72,12 +72,12 @@ def figure15(_: Scale) -> tuple[Experiment, ...]:
 
 
 def architectures(_: Scale) -> tuple[Experiment, ...]:
-    """Gives Figures 5, 6, 10, 11 and 13, for which nothing is trained and no pictures are needed."""
+    """Gives Figures 6, 10, 11 and 13, for which nothing is trained and no pictures are needed."""
     variants = (BASELINE, COARSE, RETINAL_BILINEAR, CORTICAL, STN, MULTI_GAZE)
     return (
         Experiment(
             name="architectures",
-            title="Figures 5, 6, 10, 11, 13: the networks",
+            title="Figures 6, 10, 11, 13: the networks",
             text=("Drawn from the networks themselves, in the sizes of the preset.",),
             finish=functools.partial(architectures_section, variants=variants),
             needs_records=False,

@@ -76,7 +76,7 @@ EXPERIMENTS = make_table(
         Entry("memory", "section 3.4: all pictures in memory against records", f"{_BIO}:memory"),
         Entry(
             "architectures",
-            "Figures 5, 6, 10, 11, 13: the networks, drawn from themselves",
+            "Figures 6, 10, 11, 13: the networks, drawn from themselves",
             f"{_BIO}_figures:architectures",
         ),
         Entry("branches", "outlook: 1, 3, 5 and 9 branches or gazes", f"{_BIO}:branches"),

@@ -79,9 +79,7 @@ def test_where_rounding_undoes_the_image_the_ladder_goes_on():
 
 def test_fallen_once_is_fallen_though_a_later_trial_fails():
     ladder = EpsilonLadder((1.0, 2.0))
-    findings, outcomes = play(
-        ladder, lambda trial: trial.epsilon == 1.0, survives_rounding=lambda _: False
-    )
+    findings, outcomes = play(ladder, lambda trial: trial.epsilon == 1.0, survives_rounding=lambda _: False)
     assert [found.trial.epsilon for found in findings] == [1.0, 2.0]
     assert [outcome.is_fooled for outcome in outcomes] == [True, True]
     assert outcomes[1].finding is findings[0]

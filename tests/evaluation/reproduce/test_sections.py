@@ -15,10 +15,11 @@ PLAIN = Variant("plain", "tiny_network")
 ROWS = (Row(PLAIN, "Plain"),)
 
 
-@pytest.fixture
-def place(configure):
+@pytest.fixture(scope="module")
+def place(make_config, tmp_path_factory):
     """A workplace with one hardly trained network that looks several times."""
-    with open_workplace(configure(limit=6), needs_records=True) as workplace:
+    config = make_config(tmp_path_factory.mktemp("place") / "out", limit=6)
+    with open_workplace(config, needs_records=True) as workplace:
         workplace.train(PLAIN, 0)
         workplace.evaluate(PLAIN, 0)
         yield workplace
