@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from bioattack.errors import InputError
-from bioattack.evaluation.architecture_words import KINDS, Words, describe_network, describe_step
+from bioattack.evaluation.architecture_steps import Step, group_steps, read_steps
+from bioattack.evaluation.architecture_words import Words, describe_network, describe_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +35,6 @@ class Box:
     parents: tuple[int, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Step:
-    """A call of a layer or of another operation, with the places of the calls whose outputs it takes."""
-
-    operation: Any
-    outputs: tuple[Any, ...]
-    parents: tuple[int, ...]
-
-
 def architecture_boxes(model: keras.Model) -> list[Box]:
     """Reads the boxes of a model off its graph.
 
@@ -59,8 +51,8 @@ def architecture_boxes(model: keras.Model) -> list[Box]:
     Raises:
         InputError: If the model has no graph that can be read.
     """
-    steps = _read_steps(model)
-    groups = _group(steps)
+    steps = read_steps(model)
+    groups = _with_merging_lines(steps, *group_steps(steps))
     parents = _parents_of(steps, groups)
     groups, parents = _without_circles(groups, parents)
     order = _in_order(groups, parents)
@@ -133,107 +125,8 @@ def _as_one(boxes: Sequence[Box]) -> Box:
     )
 
 
-def _read_steps(model: keras.Model) -> list[_Step]:
-    """The calls of which a model is made, each after those whose outputs it takes."""
-    graph = getattr(model, "_functional", None) or model
-    try:
-        nodes = {id(node): node for level in graph._nodes_by_depth.values() for node in level}
-    except AttributeError as error:
-        raise InputError(f"model {model.name} is not functional: it has no graph to draw") from error
-    places: dict[int, int] = {}
-    steps: list[_Step] = []
-    waiting = [_node_of(tensor) for tensor in reversed(graph.outputs)]
-    while waiting:
-        node = waiting[-1]
-        before = [_node_of(tensor) for tensor in node.input_tensors]
-        before = [other for other in before if id(other) in nodes]
-        missing = [other for other in reversed(before) if id(other) not in places]
-        if missing:
-            waiting += missing
-            continue
-        waiting.pop()
-        if id(node) not in places:
-            places[id(node)] = len(steps)
-            parents = tuple(dict.fromkeys(places[id(other)] for other in before))
-            steps.append(_Step(node.operation, tuple(node.outputs), parents))
-    return steps
-
-
-def _node_of(tensor: Any) -> Any:
-    history = tensor._keras_history
-    return history.operation._inbound_nodes[history.node_index]
-
-
-def _group(steps: Sequence[_Step]) -> dict[int, list[int]]:
-    """Puts steps together that make one box, under the place of the first of them; lines are in none."""
-    alone = {place for place, step in enumerate(steps) if _stands_alone(steps, place)}
-    lines = {place for place, step in enumerate(steps) if place not in alone and _is_line(step)}
-    # Of every plain step, all plain ones that lead to it without a box between.
-    behind: dict[int, set[int]] = {}
-    group_of = {place: place for place in range(len(steps))}
-    for place, step in enumerate(steps):
-        near = [behind.get(parent, set()) for parent in step.parents]
-        if place in lines and near and all(near):
-            # A change of shape inside a network is part of it.
-            lines.discard(place)
-        if place in alone or place in lines:
-            continue
-        if len(near) > 1 and sum(map(len, near)) == len(set().union(*near)):
-            # What comes together here has no plain layer in common: branches end.
-            alone.add(place)
-            continue
-        behind[place] = {place}.union(*near)
-        for parent in step.parents:
-            if parent in behind:
-                _join(group_of, place, parent)
-    groups: dict[int, list[int]] = {}
-    for place in range(len(steps)):
-        if place not in lines:
-            groups.setdefault(_first(group_of, place), []).append(place)
-    return _with_merging_lines(steps, groups, lines)
-
-
-def _stands_alone(steps: Sequence[_Step], place: int) -> bool:
-    """Whether a step is a box whatever lies around it."""
-    operation = steps[place].operation
-    if isinstance(operation, keras.Model) or type(operation).__name__ in KINDS:
-        return not _is_line(steps[place])
-    return isinstance(operation, keras.layers.Dense) and not _leads_to_weights(steps, place)
-
-
-def _leads_to_weights(steps: Sequence[_Step], place: int) -> bool:
-    after = {place}
-    for later in range(place + 1, len(steps)):
-        if after & set(steps[later].parents):
-            after.add(later)
-            if getattr(steps[later].operation, "weights", ()):
-                return True
-    return False
-
-
-def _is_line(step: _Step) -> bool:
-    """Whether a step only hands on what it is given, in another shape or in part."""
-    operation = step.operation
-    if type(operation).__name__ == "GazeGradient":
-        return bool(operation.mode == "full")
-    if not isinstance(operation, keras.layers.Layer):
-        return True
-    return isinstance(operation, keras.layers.Reshape | keras.layers.Flatten | keras.layers.Permute)
-
-
-def _join(group_of: dict[int, int], place: int, other: int) -> None:
-    first, second = sorted((_first(group_of, place), _first(group_of, other)))
-    group_of[second] = first
-
-
-def _first(group_of: dict[int, int], place: int) -> int:
-    while group_of[place] != place:
-        place = group_of[place]
-    return place
-
-
 def _with_merging_lines(
-    steps: Sequence[_Step], groups: dict[int, list[int]], lines: set[int]
+    steps: Sequence[Step], groups: dict[int, list[int]], lines: set[int]
 ) -> dict[int, list[int]]:
     """Makes boxes of lines in which several boxes come together."""
     merging = dict(groups)
@@ -243,7 +136,7 @@ def _with_merging_lines(
     return merging
 
 
-def _sources(steps: Sequence[_Step], groups: dict[int, list[int]], places: Iterable[int]) -> list[int]:
+def _sources(steps: Sequence[Step], groups: dict[int, list[int]], places: Iterable[int]) -> list[int]:
     """The groups from which some steps come, whatever lines lie between."""
     group_of = {place: group for group, members in groups.items() for place in members}
     found: dict[int, None] = {}
@@ -257,7 +150,7 @@ def _sources(steps: Sequence[_Step], groups: dict[int, list[int]], places: Itera
     return list(found)
 
 
-def _parents_of(steps: Sequence[_Step], groups: dict[int, list[int]]) -> dict[int, list[int]]:
+def _parents_of(steps: Sequence[Step], groups: dict[int, list[int]]) -> dict[int, list[int]]:
     return {
         group: [
             source
@@ -317,7 +210,7 @@ def _in_order(groups: dict[int, list[int]], parents: dict[int, list[int]]) -> li
     return order
 
 
-def _leaving(steps: Sequence[_Step], members: Sequence[int]) -> list[Any]:
+def _leaving(steps: Sequence[Step], members: Sequence[int]) -> list[Any]:
     """What a group gives to others: the outputs of its steps that no other step of it takes."""
     taken = {parent for place in members for parent in steps[place].parents}
     return [tensor for place in members if place not in taken for tensor in steps[place].outputs]

@@ -140,4 +140,5 @@ def _draw(folder: Path, name: str, model: "keras.Model", images: Any, labels: Se
 
 
 def _file_name(kind: str, name: str) -> str:
-    return f"{kind}-{re.sub(r'[^\w.-]', '-', name)}.png"
+    safe = re.sub(r"[^\w.-]", "-", name)
+    return f"{kind}-{safe}.png"

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,12 @@ def test_everything_is_in_one_name():
     names = {experiment.name for experiment in load_experiments("fixations", SCALES["small"])}
     outlook = {"fixations", "honest", "branches", "merges", "combinations"}
     assert names == set(EXPERIMENTS) - outlook
+
+
+def test_the_map_of_the_papers_names_them_all():
+    text = (Path(__file__).parents[3] / "docs" / "papers.md").read_text()
+    missing = [name for name in EXPERIMENTS if f"`bioattack-reproduce {name}`" not in text]
+    assert not missing
 
 
 def test_a_name_stands_in_the_table_once():
