@@ -137,6 +137,10 @@ class FoldFixations(keras.layers.Layer):
     (TensorShape([10, 8, 8, 3]), TensorShape([10, 2]))
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        # Under mixed precision the gazes would be rounded.
+        super().__init__(autocast=False, **kwargs)
+
     def call(self, images: Any, gazes: Any) -> Any:
         """Returns the repeated images and the gazes, each with one axis for both."""
         # The number of gazes is known whenever this runs: one in training, all of them otherwise.

@@ -31,10 +31,9 @@ def compiled_with_xla(function: Callable[P, R]) -> Callable[P, R]:
             return function
         import tensorflow as tf
 
-        # Without AutoGraph errors keep their one sentence.
-        jitted: Callable[P, R] = tf.function(
-            function, jit_compile=True, autograph=False, reduce_retracing=True
-        )
+        # Without AutoGraph errors keep their one sentence. `reduce_retracing` would forget the height and
+        # width of images, which the functions need, at the second size that comes along.
+        jitted: Callable[P, R] = tf.function(function, jit_compile=True, autograph=False)
         return jitted
 
     @functools.wraps(function)
