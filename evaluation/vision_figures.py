@@ -31,7 +31,7 @@ from bioattack.evaluation.vision_views import Looks, chosen_gazes, gaze_points, 
 
 __all__ = ["draw_checkerboard", "draw_fixations", "draw_gazes", "draw_samples", "draw_transformer_boxes"]
 
-MAX_GAZED, MAX_BOXED = 4, 6
+MAX_GAZED, MAX_BOXED = 3, 6
 # A gaze this near to the farthest it can go, on both axes, is in a corner.
 CORNER_SHARE = 0.9
 _PICTURE_INCHES, _GAZED_INCHES = 1.75, 1.45

@@ -10,7 +10,6 @@ from bioattack.models.layers.retinal_sampling import RetinalSampling
 from bioattack.models.layers.transforms import initial_windows
 from bioattack.models.registry import build_model, model_options
 from bioattack.models.stn import PRESETS, stn
-from bioattack.testing.check_model import check_model
 
 SMALL = {"width": 2, "stem_stride": None, "pool_stride": None, "augmentation": "none", "seed": 0}
 # Two networks instead of six: nearly all the time of these tests goes into building them.
@@ -63,10 +62,21 @@ def test_every_size_can_be_built(image_shape, num_branches):
     assert np.isfinite(model(_images(1, *image_shape))).all()
 
 
-# The small preset is checked so among all the models; these are the other forms of its graph.
-def test_distinct_classifiers_keep_the_promises_of_a_model():
-    options = {"num_branches": 3, "transform": "attention_isotropic", "merge": "mean", "align_corners": False}
-    check_model(lambda: stn((16, 16, 3), 3, **SMALL, **options))
+# The small preset, with shared weights, is held to more than this among all the models.
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_distinct_classifiers_are_saved_and_give_float32(policy, tmp_path):
+    options = {"transform": "attention_isotropic", "merge": "mean", "align_corners": False, "num_branches": 3}
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = stn((16, 16, 3), 3, **SMALL, **options)
+    finally:
+        keras.config.set_dtype_policy(usual)
+    images = _images(2, 16, 16, 3)
+    assert model.output_names == ["logits"]
+    assert model(images).dtype == _part(model, "transforms")(images).dtype == "float32"
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(images), model(images))
 
 
 def test_a_retinal_eye_magnifies_the_middle_of_each_window():
