@@ -41,6 +41,7 @@ from bioattack.evaluation.results import (
 )
 from bioattack.evaluation.robustness import Batch, Pictures, RobustnessMeasurement
 from bioattack.evaluation.tables import adversarial_table, clean_table, least_epsilon_table, per_class_table
+from bioattack.evaluation.vision_report import write_vision_figures
 from bioattack.files import only_writer, replacing
 from bioattack.provenance import git_commit, versions
 from bioattack.tfrecords_builder.reading import Records, explain_read_errors, open_records
@@ -123,6 +124,8 @@ def _measure(
         measurement.write_table(config.output / RESULTS)
         summary = write_summary(config.output, frame, seconds=time.perf_counter() - start)
         write_figures(config.output)
+        with explain_read_errors(records):
+            write_vision_figures(config.output, classifiers, pictures, class_names=records.class_names)
         write_report(config.output)
     return summary
 

@@ -32,10 +32,10 @@ class Scale:
     """
 
     model_preset: str = "small"
-    image_size: int = 32
-    epochs: int = 4
+    image_size: int = 48
+    epochs: int = 8
     batch_size: int = 32
-    num_train: int = 600
+    num_train: int = 1000
     num_test: int = 100
     train_limit: int | None = None
     test_limit: int | None = None

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bioattack.evaluation import figure_style as style
-from bioattack.evaluation.figures import robustness_figure
+from bioattack.evaluation.figures import epsilon_positions, robustness_figure
 from bioattack.evaluation.findings import DASH
 from bioattack.evaluation.reproduce.answers import (
     Answers,
@@ -164,10 +164,24 @@ def _caveats(workplace: Workplace, rows: Sequence[Row], means: pd.DataFrame) -> 
 
 def draw_curves(workplace: Workplace, name: str, *, rows: Sequence[Row], means: pd.DataFrame) -> Figure:
     """Draws accuracy against epsilon, a line per network; hollow marks are what was published."""
+    caption = "Accuracy against epsilon; bands are 95 % Wilson intervals."
     with style.house_style():
         figure = robustness_figure(_as_summary(workplace, rows, means), attack="pgd", norm="linf")
+        positions = epsilon_positions(set(means["epsilon"]))
+        for index, row in enumerate(rows):
+            printed = {epsilon: value for epsilon, value in row.published.items() if epsilon in positions}
+            figure.axes[0].plot(
+                [positions[epsilon] for epsilon in printed],
+                list(printed.values()),
+                color=style.series_colour(index),
+                marker=style.series_marker(index),
+                markerfacecolor="none",
+                linestyle="none",
+                clip_on=False,
+            )
         style.save_png(figure, workplace.figure(name))
-    return Figure(f"{FIGURES}/{name}.png", "Accuracy against epsilon; bands are 95 % Wilson intervals.")
+    is_printed = any(row.published for row in rows)
+    return Figure(f"{FIGURES}/{name}.png", caption + (" Hollow: published." if is_printed else ""))
 
 
 def _as_summary(workplace: Workplace, rows: Sequence[Row], means: pd.DataFrame) -> dict[str, Any]:
