@@ -228,6 +228,7 @@ def test_distinct_classifiers_start_apart():
 
 
 # As an evaluation meets it: from files, in a process that built nothing.
+@pytest.mark.slow
 def test_a_fresh_process_finds_the_same_logits_and_gradients(tmp_path):
     model = stn((16, 16, 3), 3, **(SHARED | {"augmentation": "paper"}), transform="affine", merge="features")
     model.save(tmp_path / "model.keras")
