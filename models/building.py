@@ -45,6 +45,13 @@ def check_fraction(**numbers: Any) -> None:
             raise ValueError(f"{name} must be a number between 0 and 1. Received: {name}={number!r}")
 
 
+def check_share(**numbers: Any) -> None:
+    """Raises ValueError, with the name, for the first argument that is not above 0 and at most 1."""
+    for name, number in numbers.items():
+        if not isinstance(number, float | int) or not 0 < number <= 1:
+            raise ValueError(f"{name} must be above 0 and at most 1. Received: {name}={number!r}")
+
+
 def layer_seed(seed: int | None, layer_name: str) -> int | None:
     """Derives a layer's own seed, so that its weights do not depend on the order of building.
 

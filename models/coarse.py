@@ -184,7 +184,7 @@ def look_coarsely(
         name="gazes",
     )(images)
     # float32, because mixed precision would round the gazes.
-    folded, gaze = FoldFixations(dtype="float32", name="fold")(images, gazes)
+    folded, gaze = FoldFixations(name="fold")(images, gazes)
     fixation = CoarseFixation(geometry.crop, upsample=geometry.upsample, sigma=geometry.sigma, name="views")
     return fixation(folded, gaze), gazes
 

@@ -158,7 +158,7 @@ def _look_at_scales(
 ) -> Any:
     """One batch of views for each scale that is asked for."""
     # float32, because mixed precision would round the gazes.
-    folded, gaze = FoldFixations(dtype="float32", name="fold")(images, gazes)
+    folded, gaze = FoldFixations(name="fold")(images, gazes)
     if retinal:
         from bioattack.models.layers.retinal_sampling import RetinalSampling
 

@@ -1,14 +1,16 @@
 """The multi-gaze model: a network chooses where to look, and others classify what is seen there."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
-from keras import ops
 
 from bioattack.models.backbones import Backbone
-from bioattack.models.building import augment, check_choice, check_sizes, layer_seed
+from bioattack.models.branches import MERGES, classify_branches, localise, merge_branches
+from bioattack.models.building import augment, check_choice, check_share, check_sizes
+from bioattack.models.layers.cortical_fixation import CorticalFixation, cortical_geometry
 from bioattack.models.layers.fixations import FoldFixations
 from bioattack.models.layers.gaze import (
     FIXATION_COUNTS,
@@ -26,16 +28,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "stem_stride": None,
         "pool_stride": None,
         "batch_norm_momentum": 0.9,
+        "localisation_rate": 1.0,
     },
     "paper": {},
 }
 EYES = ("retinal", "cortical")
-MERGES = ("logits", "mean", "features")
 
 # Half way to the greatest offset: gazes that start alike would stay alike where the classifier is shared.
 _FIRST_FRACTION = 0.5
-# Small beside the features, so that the gazes start where their bias says, yet not all alike for all images.
-_KERNEL_DEVIATION = 1e-3
 
 
 def multi_gaze(
@@ -48,6 +48,7 @@ def multi_gaze(
     gaze_range: float = 0.25,
     gaze_l2: float = 0.0,
     gaze_gradient: str = "full",
+    localisation_rate: float = 0.1,
     eye: str = "retinal",
     law: str = "quadratic",
     backbone: str = "resnet18",
@@ -80,6 +81,7 @@ def multi_gaze(
             regularised model.
         gaze_gradient: ``"full"``, or ``"stop"`` to keep the gradient, outside training, from going through
             the choice of the gazes, see ``GazeGradient``.
+        localisation_rate: Learning rate of the gaze network as a fraction of that of the rest, see ``stn``.
         eye: ``"retinal"``, sampled bilinearly, or ``"cortical"``: crops at several scales, each with a
             network of its own, whose stem and pooling have stride 1.
         law: Of the retinal eye: ``"quadratic"`` or ``"log"``, see ``RetinalSampling``.
@@ -95,8 +97,8 @@ def multi_gaze(
     Returns:
         A functional model from float32 images in [0, 1] to float32 logits. Its layer ``gazes`` gives the
         gazes ``(batch, num_gazes, 2)`` in pixels from the centre, row first, its layer ``views`` what is seen
-        there, the looks at one image next to each other along the batch. It asks for a tenth of the learning
-        rate for the gaze network, in ``learning_rate_factors``.
+        there, the looks at one image next to each other along the batch. It asks for its
+        localisation rate in ``learning_rate_factors``.
 
     Raises:
         ValueError: If an argument is out of its range, or the images are not square.
@@ -113,6 +115,7 @@ def multi_gaze(
     check_choice("num_gazes", num_gazes, choices=FIXATION_COUNTS)
     check_choice("merge", merge, choices=MERGES)
     check_choice("eye", eye, choices=EYES)
+    check_share(localisation_rate=localisation_rate)
     check_choice("gaze_gradient", gaze_gradient, choices=GAZE_GRADIENTS)
     if not 0 < gaze_range <= 0.5:
         raise ValueError(f"gaze_range must be above 0 and at most 0.5. Received: gaze_range={gaze_range!r}")
@@ -127,99 +130,29 @@ def multi_gaze(
     )
     images = keras.Input(image_shape, name="images")
     seen = augment(images, augmentation, seed=seed)
-    numbers = _gaze_network(network, image_shape, num_gazes=num_gazes)(seen)
+    start = [math.atanh(number) for gaze in gaze_grid(num_gazes, _FIRST_FRACTION) for number in gaze]
+    numbers = localise(network, image_shape, start=start)(seen)
     reach = gaze_range * image_shape[0]
     gazes = BoundedGazes(reach, gaze_l2=gaze_l2, dtype="float32", name="gazes")(numbers)
     gazes = GazeGradient(gaze_gradient, name="gaze_gradient")(gazes)
-    # In float32, or mixed precision would round the gazes.
-    folded, gaze = FoldFixations(dtype="float32", name="fold")(seen, gazes)
-    branches = _classify(
+    folded, gaze = FoldFixations(name="fold")(seen, gazes)
+    branches = classify_branches(
         _look(folded, gaze, eye=eye, law=law),
         network if eye == "retinal" else dataclasses.replace(network, stem_stride=1, pool_stride=1),
         num_branches=num_gazes,
         is_shared=shared_weights,
         num_outputs=None if merge == "features" else num_classes,
     )
-    if merge == "mean":
-        logits = keras.layers.GlobalAveragePooling1D(dtype="float32", name="logits")(branches)
-    else:
-        logits = network.classify(keras.layers.Flatten(name="branches")(branches), num_classes)
+    logits = merge_branches(branches, network, merge=merge, num_classes=num_classes)
     model = keras.Model(images, logits, name="multi_gaze")
-    if merge == "logits":
-        # It begins as the mean of the logits: from random weights a model of branches learns slowly.
-        mean = ops.tile(ops.eye(num_classes) / num_gazes, (num_gazes, 1))
-        model.get_layer("logits").kernel.assign(mean)
-    model.learning_rate_factors = {"localisation": 0.1}
+    model.learning_rate_factors = {"localisation": localisation_rate}
     return model
-
-
-def _gaze_network(network: Backbone, image_shape: tuple[int, int, int], *, num_gazes: int) -> keras.Model:
-    """The network that chooses the gazes; its last layer starts with different ones."""
-    localisation = network.network(image_shape, 2 * num_gazes, name="localisation")
-    outputs = localisation.get_layer("localisation_outputs")
-    initializer = keras.initializers.RandomNormal(
-        stddev=_KERNEL_DEVIATION, seed=layer_seed(network.seed, outputs.name)
-    )
-    outputs.kernel.assign(initializer(outputs.kernel.shape))
-    fractions = ops.convert_to_tensor(gaze_grid(num_gazes, _FIRST_FRACTION))
-    outputs.bias.assign(ops.reshape(ops.arctanh(fractions), (-1,)))
-    return localisation
 
 
 def _look(images: Any, gaze: Any, *, eye: str, law: str) -> list[Any]:
     """What the eye sees: one batch of views for each of its scales."""
     if eye == "retinal":
         return [RetinalSampling(law=law, name="views")(images, gaze)]
-    from bioattack.models.layers.cortical_fixation import CorticalFixation, cortical_geometry
-
     geometry = cortical_geometry(min(images.shape[1:3]))
     views = CorticalFixation(geometry.crops, geometry.radii, name="views")(images, gaze)
     return list(views)
-
-
-def _classify(
-    views: Sequence[Any], network: Backbone, *, num_branches: int, is_shared: bool, num_outputs: int | None
-) -> Any:
-    """What the classifiers say of all branches: ``(batch, num_branches, outputs)``."""
-    shapes = [view.shape[1:] for view in views]
-    if is_shared:
-        outputs = _classifier(network, shapes, num_outputs, name="classifier")(_one_or_all(views))
-        return ops.reshape(outputs, (-1, num_branches, outputs.shape[-1]))
-    by_branch = [
-        ops.unstack(ops.reshape(view, (-1, num_branches, *shape)), axis=1)
-        for view, shape in zip(views, shapes, strict=True)
-    ]
-    branches = [
-        _classifier(network, shapes, num_outputs, name=f"classifier_{index}")(_one_or_all(of_branch))
-        for index, of_branch in enumerate(zip(*by_branch, strict=True))
-    ]
-    return ops.stack(branches, axis=1)
-
-
-def _classifier(
-    network: Backbone, shapes: Sequence[tuple[int, int, int]], num_outputs: int | None, *, name: str
-) -> keras.Model:
-    """One network for each scale of a view, their features side by side before the logits."""
-    if len(shapes) == 1:
-        return network.network(shapes[0], num_outputs, name=name)
-    images = [
-        keras.Input(shape, name=f"{name}_images_{index}") for index, shape in enumerate(shapes, start=1)
-    ]
-    scales = [
-        network.network(shape, None, name=f"{name}_scale_{index}")(view)
-        for index, (shape, view) in enumerate(zip(shapes, images, strict=True), start=1)
-    ]
-    outputs = keras.layers.Concatenate(name=f"{name}_features")(scales)
-    if num_outputs is not None:
-        outputs = keras.layers.Dense(
-            num_outputs,
-            kernel_initializer=network.initializer(f"{name}_outputs"),
-            dtype="float32",
-            name=f"{name}_outputs",
-        )(outputs)
-    return keras.Model(images, outputs, name=name)
-
-
-def _one_or_all(views: Sequence[Any]) -> Any:
-    """A model with one input takes a tensor, one with several a list."""
-    return views[0] if len(views) == 1 else list(views)

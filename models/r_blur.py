@@ -95,8 +95,7 @@ def r_blur(
     gazes = look_around(
         noisy, min(image_shape[:2]), num_fixations=num_fixations, when_tested=when_tested, seed=seed
     )
-    # In float32, or mixed precision would round the gazes.
-    folded, gaze = FoldFixations(dtype="float32", name="fold")(noisy, gazes)
+    folded, gaze = FoldFixations(name="fold")(noisy, gazes)
     views = EccentricBlur(blur=blur, name="views")(folded, gaze)
     logits = classify_fixations(network.features("")(views), gazes, num_classes=num_classes, network=network)
     return keras.Model(images, logits, name="r_blur")

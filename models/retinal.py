@@ -85,8 +85,7 @@ def retinal(
     images = keras.Input(image_shape, name="images")
     seen = augment(images, augmentation, seed=seed)
     gazes = look_around(seen, image_shape[0], num_fixations=num_fixations, when_tested=when_tested, seed=seed)
-    # In float32, or mixed precision would round the gazes.
-    folded, gaze = FoldFixations(dtype="float32", name="fold")(seen, gazes)
+    folded, gaze = FoldFixations(name="fold")(seen, gazes)
     views = RetinalSampling(mode=mode, law=law, frame=frame, name="views")(folded, gaze)
     logits = classify_fixations(network.features("")(views), gazes, num_classes=num_classes, network=network)
     return keras.Model(images, logits, name="retinal")

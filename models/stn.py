@@ -1,15 +1,16 @@
 """The parallel spatial transformer: a network that chooses the windows through which others look."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from bioattack.models.backbones import Backbone
-from bioattack.models.building import augment, check_choice, check_sizes, layer_seed
+from bioattack.models.branches import MERGES, classify_branches, localise, merge_branches
+from bioattack.models.building import augment, check_choice, check_share, check_sizes
 from bioattack.models.layers.affine_sampling import AffineSampling
-from bioattack.models.layers.fixations import FoldFixations, MeanOverFixations
+from bioattack.models.layers.fixations import FoldFixations
 from bioattack.models.layers.gaze import GazeGradient
 from bioattack.models.layers.retinal_sampling import RetinalSampling
 from bioattack.models.layers.transforms import Transforms, initial_parameters
@@ -21,14 +22,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "stem_stride": None,
         "pool_stride": None,
         "batch_norm_momentum": 0.9,
+        "localisation_rate": 1.0,
     },
     "paper": {},
 }
-MERGES = ("logits", "mean", "features")
 EYES = ("none", "retinal")
-
-# Small beside the features: the windows start where their bias says, yet not quite alike for all images.
-_KERNEL_DEVIATION = 1e-3
 
 
 def stn(
@@ -41,6 +39,7 @@ def stn(
     merge: str = "logits",
     align_corners: bool = True,
     gaze_gradient: str = "full",
+    localisation_rate: float = 0.1,
     eye: str = "none",
     backbone: str = "resnet18",
     width: int = 64,
@@ -71,6 +70,8 @@ def stn(
         align_corners: Where the corners of the image are, see ``AffineSampling``.
         gaze_gradient: ``"full"``, or ``"stop"`` to keep the gradient, outside training, from going through
             the choice of the windows: an attack that does better so had been misled by it.
+        localisation_rate: Learning rate of the localisation network as a fraction of that of the rest: a
+            tenth for long trainings; in ten epochs that leaves the windows nearly where they start.
         eye: ``"none"``, or ``"retinal"``: each window is seen through ``RetinalSampling`` at its centre, in
             the layer ``retinal_views``.
         backbone: ``"resnet18"`` or ``"resnet20"``, for the localisation network and the classifiers.
@@ -83,8 +84,8 @@ def stn(
         seed: Initial weights and augmentation are a function of it; ``None``: of the global state.
 
     Returns:
-        A functional model from float32 images in [0, 1] to float32 logits. It asks for a tenth of the
-        learning rate for the localisation network, in ``learning_rate_factors``.
+        A functional model from float32 images in [0, 1] to float32 logits. It asks for its localisation
+        rate in ``learning_rate_factors``.
 
     Raises:
         ValueError: If an argument is out of its range, or the images are not square and the eye is retinal.
@@ -97,6 +98,7 @@ def stn(
     """
     check_sizes(image_shape, num_classes)
     check_choice("merge", merge, choices=MERGES)
+    check_share(localisation_rate=localisation_rate)
     check_choice("eye", eye, choices=EYES)
     network = Backbone(
         name=backbone,
@@ -107,80 +109,32 @@ def stn(
         batch_norm_momentum=batch_norm_momentum,
         seed=seed,
     )
-    start = initial_parameters(transform, num_branches)
     images = keras.Input(image_shape, name="images")
     seen = augment(images, augmentation, seed=seed)
-    parameters = _localisation(network, image_shape, start=start)(seen)
+    start = initial_parameters(transform, num_branches)
+    parameters = localise(network, image_shape, start=start)(seen)
     matrices = Transforms(kind=transform, num_branches=num_branches, name="transforms")(parameters)
     matrices = GazeGradient(gaze_gradient, name="gaze_gradient")(matrices)
     sampling = AffineSampling(
         align_corners=align_corners, is_axis_aligned=transform != "affine", name="views"
     )
-    branches = _classify(
-        _look(seen, matrices, sampling=sampling, eye=eye),
+    branches = classify_branches(
+        [_look(seen, matrices, sampling=sampling, eye=eye)],
         network,
         num_branches=num_branches,
         is_shared=shared_weights,
         num_outputs=None if merge == "features" else num_classes,
     )
-    if merge == "mean":
-        by_view = ops.reshape(branches, (-1, num_classes))
-        logits = MeanOverFixations(dtype="float32", name="logits")(by_view, matrices)
-    else:
-        logits = network.classify(branches, num_classes)
+    logits = merge_branches(branches, network, merge=merge, num_classes=num_classes)
     model = keras.Model(images, logits, name="stn")
-    if merge == "logits":
-        _start_with_the_mean(model.get_layer("logits"))
-    model.learning_rate_factors = {"localisation": 0.1}
+    model.learning_rate_factors = {"localisation": localisation_rate}
     return model
-
-
-def _localisation(
-    network: Backbone, image_shape: tuple[int, int, int], *, start: Sequence[float]
-) -> keras.Model:
-    """The network that chooses the windows; its last layer starts near the given numbers."""
-    localisation = network.network(image_shape, len(start), name="localisation")
-    outputs = localisation.get_layer("localisation_outputs")
-    initializer = keras.initializers.RandomNormal(
-        stddev=_KERNEL_DEVIATION, seed=layer_seed(network.seed, outputs.name)
-    )
-    outputs.kernel.assign(initializer(outputs.kernel.shape))
-    outputs.bias.assign(start)
-    return localisation
 
 
 def _look(images: Any, matrices: Any, *, sampling: AffineSampling, eye: str) -> Any:
     """What each window shows, those of one image next to each other along the batch."""
-    # In float32, or mixed precision would round the matrices.
-    repeated, folded = FoldFixations(dtype="float32", name="fold")(images, matrices)
+    repeated, folded = FoldFixations(name="fold")(images, matrices)
     views = sampling(repeated, folded)
     if eye == "none":
         return views
     return RetinalSampling(name="retinal_views")(views, ops.zeros_like(folded[:, 0, :2]))
-
-
-def _classify(
-    views: Any, network: Backbone, *, num_branches: int, is_shared: bool, num_outputs: int | None
-) -> Any:
-    """What the classifiers say of all branches, side by side: ``(batch, num_branches * outputs)``."""
-    image_shape = tuple(views.shape[1:])
-    if is_shared:
-        outputs = network.network(image_shape, num_outputs, name="classifier")(views)
-        return ops.reshape(outputs, (-1, num_branches * outputs.shape[-1]))
-    by_branch = ops.reshape(views, (-1, num_branches, *image_shape))
-    branches = [
-        network.network(image_shape, num_outputs, name=f"classifier_{index}")(by_branch[:, index])
-        for index in range(num_branches)
-    ]
-    return keras.layers.Concatenate(name="branches")(branches) if num_branches > 1 else branches[0]
-
-
-def _start_with_the_mean(merging: keras.layers.Dense) -> None:
-    """Makes a layer on the logits of several branches begin as their mean.
-
-    In eight epochs of the demo data the small preset came to 81 % so, and to 71 % from random weights, one
-    run each.
-    """
-    num_inputs, num_classes = merging.kernel.shape
-    num_branches = num_inputs // num_classes
-    merging.kernel.assign(ops.tile(ops.eye(num_classes) / num_branches, (num_branches, 1)))

@@ -2,10 +2,7 @@
 
 import dataclasses
 import hashlib
-import importlib
 import json
-import pkgutil
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from bioattack.classifier.classifier import Classifier, Endpoint, first_line
+from bioattack.classifier.keras_file import read_keras_file
 from bioattack.errors import InputError
 
 CARD = "model_card.json"
@@ -138,7 +136,13 @@ def _read_path(path: Path) -> tuple[Endpoint, dict[str, Any] | None]:
                 else "give a run folder, a .keras file or a SavedModel folder"
             )
             raise InputError(f"model {path}: not a .keras file; {hint}")
-        return _keras_endpoint(_load_keras_file(path), str(path)), None
+        model = read_keras_file(
+            path,
+            subject=f"model {path}:",
+            if_unfit="give a file whose layers are Keras' own or bioattack's, or a SavedModel folder",
+            if_other_version="export the model there with model.export() and give that folder",
+        )
+        return _keras_endpoint(model, str(path)), None
     if (path / "saved_model.pb").exists():
         return _saved_model_endpoint(path), None
     if (path / CARD).exists() and (path / "saved_model" / "saved_model.pb").exists():
@@ -173,26 +177,6 @@ def read_card(path: Path) -> dict[str, Any]:
             f"or give {path.parent / 'saved_model'} itself, which needs no card"
         )
     return card
-
-
-def _load_keras_file(path: Path) -> keras.Model:
-    # Reading a file back needs the classes of our own layers to be registered.
-    layers = importlib.import_module("bioattack.models.layers")
-    for module in pkgutil.iter_modules(layers.__path__, "bioattack.models.layers."):
-        importlib.import_module(module.name)
-    # Keras says of a file that is no archive that it was not found.
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise InputError(
-                f"model {path}: damaged, for a .keras file is a zip archive; copy or save it again"
-            )
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # whatever a damaged or foreign file raises
-        raise InputError(f"model {path}: Keras cannot read this file ({first_line(error)})") from error
-    if not isinstance(model, keras.Model):
-        raise InputError(f"model {path}: holds a {type(model).__name__}, not a model")
-    return model
 
 
 def _keras_endpoint(model: keras.Model, name: str) -> Endpoint:

@@ -1,17 +1,13 @@
 """Weights to start from: another run's, Keras' own files, or published ones."""
 
-import importlib
-import json
-import pkgutil
 import warnings
-import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from bioattack.classifier.keras_file import read_keras_file
 from bioattack.errors import InputError
-from bioattack.models import layers
 from bioattack.models.weights import load_published_weights
 
 _KINDS = "a run folder, a .keras file, a .weights.h5 file or published weights in a .npz file"
@@ -35,12 +31,6 @@ def load_initial_weights(classifier: keras.Model, path: Path) -> None:
     file = path / "model.keras" if path.is_dir() else path
     if not file.is_file():
         raise InputError(f"--initial-weights: there is no file {file}; give {_KINDS}")
-    # Keras says of a file that is no archive, or may not be read, that it was not found.
-    with file.open("rb") as content:
-        if file.name.endswith(".keras") and not zipfile.is_zipfile(content):
-            raise InputError(
-                f"--initial-weights: {file} is damaged: a .keras file is a zip archive; give {_KINDS}"
-            )
     try:
         if file.name.endswith(".keras"):
             _copy_weights(classifier, file)
@@ -74,35 +64,13 @@ def _first_sentence(error: Exception) -> str:
     return " ".join(str(error).split()).partition(". ")[0][:_LONGEST_REASON]
 
 
-def _read_keras_file(file: Path) -> keras.Model:
-    # The file may be of another network, whose layers nothing has imported yet.
-    for module in pkgutil.iter_modules(layers.__path__, f"{layers.__name__}."):
-        importlib.import_module(module.name)
-    try:
-        return keras.saving.load_model(file, compile=False)
-    except Exception as error:  # whatever a damaged or foreign file raises
-        raise InputError(
-            f"--initial-weights: {file} cannot be read ({_first_sentence(error)}); {_remedy(file)}"
-        ) from error
-
-
-def _remedy(file: Path) -> str:
-    """Says what to do about a ``.keras`` file that Keras does not read."""
-    try:
-        with zipfile.ZipFile(file) as content:
-            version = json.loads(content.read("metadata.json"))["keras_version"]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-        return "copy or save it again"
-    if version == keras.__version__:
-        return f"give {_KINDS}"
-    return (
-        f"it was saved by Keras {version} and this is Keras {keras.__version__}: save its weights there as a"
-        " .weights.h5 file and start from those"
-    )
-
-
 def _copy_weights(classifier: keras.Model, file: Path) -> None:
-    other = _read_keras_file(file)
+    other = read_keras_file(
+        file,
+        subject=f"--initial-weights: {file}:",
+        if_unfit=f"give {_KINDS}",
+        if_other_version="save its weights there as a .weights.h5 file and start from those",
+    )
     if other.input_shape[1:] != classifier.input_shape[1:]:
         raise InputError(
             f"--initial-weights: {file} takes images of shape {other.input_shape[1:]}, the records hold"

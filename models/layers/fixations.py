@@ -139,7 +139,7 @@ class FoldFixations(keras.layers.Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         # Under mixed precision the gazes would be rounded.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(autocast=False, **{"dtype": "float32", **kwargs})
 
     def call(self, images: Any, gazes: Any) -> Any:
         """Returns the repeated images and the gazes, each with one axis for both."""

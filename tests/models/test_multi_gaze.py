@@ -185,6 +185,7 @@ def test_it_trains():
         ((32, 32, 3), {"merge": "max"}, "merge must be one of logits, mean, features. Received: merge='max'"),
         ((32, 32, 3), {"eye": "coarse"}, "eye must be one of retinal, cortical. Received: eye='coarse'"),
         ((32, 32, 3), {"gaze_range": 0.6}, "gaze_range must be above 0 and at most 0.5. Received"),
+        ((32, 32, 3), {"localisation_rate": 0}, "localisation_rate must be above 0 and at most 1. Received"),
         ((32, 32, 3), {"gaze_l2": -0.1}, "gaze_l2 must be 0 or more. Received: gaze_l2=-0.1"),
         ((32, 32, 3), {"gaze_gradient": "half"}, "gaze_gradient must be one of full, stop. Received"),
     ],

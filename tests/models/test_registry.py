@@ -79,7 +79,7 @@ def test_options_replace_those_of_the_preset():
     [
         (
             {"name": "vgg"},
-            "model must be one of mobilenet_v2, resnet18, .*, squeezenet. Received: model='vgg'",
+            "model must be one of blur, branched, .*, squeezenet, stn. Received: model='vgg'",
         ),
         ({"preset": "large"}, "preset must be one of small, paper. Received: preset='large'"),
         (
@@ -118,7 +118,9 @@ def test_names_are_listed_without_keras():
 
 
 def test_models_need_no_particular_backend():
-    for path in Path(bioattack.models.__file__).parent.rglob("*.py"):
+    folder = Path(bioattack.models.__file__).parent
+    # The one helper that puts XLA around the warp imports TensorFlow where that is the backend.
+    for path in sorted(set(folder.rglob("*.py")) - {folder / "layers" / "xla.py"}):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -120,7 +120,7 @@ _RELOAD = """
     import numpy as np
     import tensorflow as tf
     from bioattack.models.registry import MODELS  # as whoever loads a file has it imported
-    from bioattack.models.layers import fixations, gaze, paper_augmentation, retinal_sampling
+    from bioattack.models.layers import fixations, gaze, padded_shortcut, paper_augmentation, retinal_sampling
     import keras
 
     for folder in sys.argv[1:]:

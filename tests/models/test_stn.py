@@ -47,7 +47,7 @@ def test_presets_are_the_published_network_and_a_narrow_one():
     assert small.count_params() == 359_692
     assert [layer.name for layer in small.layers if layer.name.startswith("classifier")] == ["classifier"]
     assert small.get_layer("classifier").get_layer("classifier_bn1").momentum == 0.9
-    assert small.learning_rate_factors == {"localisation": 0.1}
+    assert small.learning_rate_factors == {"localisation": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -272,6 +272,7 @@ def test_a_fresh_process_finds_the_same_logits_and_gradients(tmp_path):
         ({"merge": "max"}, "merge must be one of logits, mean, features. Received: merge='max'"),
         ({"eye": "cortical"}, "eye must be one of none, retinal. Received: eye='cortical'"),
         ({"gaze_gradient": "half"}, "mode must be one of full, stop. Received: mode='half'"),
+        ({"localisation_rate": 2.0}, "localisation_rate must be above 0 and at most 1. Received"),
         ({"backbone": "vgg"}, "backbone must be one of resnet18, resnet20. Received: backbone='vgg'"),
         ({"width": 0}, "width must be an integer of 1 or more. Received: width=0"),
         ({"augmentation": "mixup"}, "augmentation must be one of"),

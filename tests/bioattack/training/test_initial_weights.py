@@ -57,7 +57,7 @@ def test_unknown_ending(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("w.keras", "is damaged: a .keras file is"),
+        ("w.keras", "damaged, for a .keras file is a"),
         ("w.weights.h5", "does not fit"),
         ("w.npz", "does not fit"),
     ],
@@ -149,10 +149,13 @@ def test_file_of_another_keras_that_can_be_read_is_read(tmp_path):
     [
         (
             "2.99",
-            rf"w\.keras cannot be read \(.*\); it was saved by Keras 2\.99 and this is Keras"
+            rf"w\.keras: Keras cannot read this file \(.*\); it was saved by Keras 2\.99 and this is Keras"
             rf" {keras.__version__}: save its weights there as a \.weights\.h5 file and start from those",
         ),
-        (keras.__version__, r"w\.keras cannot be read \(.*MaxPoolingOfOld.*\); give a run folder, a"),
+        (
+            keras.__version__,
+            r"w\.keras: Keras cannot read this file \(.*MaxPoolingOfOld.*\); give a run folder, a",
+        ),
     ],
 )
 def test_file_that_keras_cannot_read_says_who_saved_it(tmp_path, version, message):
@@ -167,7 +170,7 @@ def test_file_that_keras_cannot_read_says_who_saved_it(tmp_path, version, messag
 def test_file_without_a_version(tmp_path, metadata):
     network().save(tmp_path / "w.keras")
     edit_archive(tmp_path / "w.keras", metadata=lambda _: metadata, config=without_pooling)
-    with pytest.raises(InputError, match=r"cannot be read \(.*\); copy or save it again"):
+    with pytest.raises(InputError, match=r"cannot read this file \(.*\); copy or save it again"):
         load_initial_weights(network(), tmp_path / "w.keras")
 
 

@@ -22,7 +22,7 @@ from bioattack.training.standard import StandardTraining
 
 # What the card says of few networks only, with their small presets at 32 pixels.
 AUXILIARY_FEATURES = {"cortical": ["scale_1_features", "scale_2_features"]}
-LEARNING_RATE_FACTORS = {"multi_gaze": {"localisation": 0.1}, "stn": {"localisation": 0.1}}
+LEARNING_RATE_FACTORS = {"multi_gaze": {"localisation": 1.0}, "stn": {"localisation": 1.0}}
 
 
 def answers_of_files(run, images, *, num_calls=1):
@@ -58,7 +58,8 @@ def test_trains_and_its_files_agree(name, records_of_32_pixels, tmp_path):
     assert np.isfinite(stored).all()
 
 
-@pytest.mark.parametrize("name", model_names())
+# Networks that differ in more than size; check_layer holds every layer to mixed precision by itself.
+@pytest.mark.parametrize("name", ["resnet18", "cortical", "r_blur", "stn", "multi_gaze"])
 def test_learns_in_mixed_precision(name):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
