@@ -16,15 +16,12 @@ random start: all who take part do the same work and, but for errors of rounding
 """
 
 import argparse
-import dataclasses
 import functools
 import os
-import statistics
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +33,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from attack_subjects import BATCH_SIZE, EPSILON, NUM_CLASSES, Subject, batches, make_subjects
+from ratio import Ratio, interleave, make_ratio, print_table
 
 from bioattack.attacks.foolbox_bridge import TensorFlowModel, foolbox_attacks
 from bioattack.attacks.losses import cross_entropy
@@ -48,23 +46,6 @@ RELATIVE_STEP, NUM_STEPS = 0.1, 20
 WIDTH = 1e-4
 GROWTH = 10
 ROWS = ("cost", "search", "stream", "memory")
-
-
-@dataclasses.dataclass(frozen=True)
-class Ratio:
-    """One line of the table.
-
-    Args:
-        what: Ours over theirs.
-        wall: Ratios of wall time (or of memory, or of counts), one for each repeat.
-        goal: As the project states it, such as ``"<= 1.10"``; empty where it states none.
-        processor: Ratios of processor time; none for memory and counts.
-    """
-
-    what: str
-    wall: list[float]
-    goal: str = ""
-    processor: list[float] = dataclasses.field(default_factory=list)
 
 
 def main() -> None:
@@ -85,10 +66,10 @@ def main() -> None:
             rows += _search_rows(subject, min(repeats, 3), num_images=64 if arguments.quick else 256)
         if "stream" in arguments.rows:
             rows += _stream_rows(subject, 1 if arguments.quick else min(repeats, 3))
-        _print(rows)
+        print_table(rows)
     if "memory" in arguments.rows:
         rows.append(_memory_row(quick=arguments.quick))
-    _print(rows)
+    print_table(rows)
 
 
 def _parse() -> argparse.Namespace:
@@ -103,35 +84,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few pictures and repeats")
     parser.add_argument("--stream", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-Works = Mapping[str, Callable[[], Any]]
-Times = dict[str, Sequence[list[float]]]
-
-
-def _interleave(works: Works, repeats: int) -> Times:
-    """Times several functions in turns, in one order and then in the other.
-
-    Returns:
-        For each its seconds of wall time and of processor time, one for each repeat.
-    """
-    times: Times = {name: ([], []) for name in works}
-    for repeat in range(repeats):
-        for name in reversed(works) if repeat % 2 else works:
-            start = time.perf_counter(), time.process_time()
-            works[name]()
-            times[name][0].append(time.perf_counter() - start[0])
-            times[name][1].append(time.process_time() - start[1])
-    return times
-
-
-def _ratio(what: str, times: Times, ours: str, theirs: str, goal: str = "", *, factor: float = 1.0) -> Ratio:
-    """Makes a line of the table; ``factor`` is how many times their work ours was."""
-    wall, processor = (
-        [one / other / factor for one, other in zip(times[ours][kind], times[theirs][kind], strict=True)]
-        for kind in (0, 1)
-    )
-    return Ratio(what, wall, goal, processor)
 
 
 def _request(subject: Subject, **settings: Any) -> AttackRequest:
@@ -178,10 +130,10 @@ def _cost_rows(subject: Subject, repeats: int) -> list[Ratio]:
     for peer in peers:
         share = np.mean(np.abs(found["ours"] - np.asarray(found[peer])) > 1e-4)
         print(f"{subject.name}: {share:.1e} of the values differ from those of {peer}", file=sys.stderr)
-    times = _interleave(works, repeats)
+    times = interleave(works, repeats)
     what = f"{subject.name}: PGD-{NUM_STEPS}, all steps"
     return [
-        _ratio(f"{what} / {name}", times, "ours", name, goals.get(name, "<= 1.10"))
+        make_ratio(f"{what} / {name}", times, "ours", name, goals.get(name, "<= 1.10"))
         for name in works
         if name != "ours"
     ]
@@ -253,13 +205,13 @@ def _search_rows(subject: Subject, repeats: int, *, num_images: int) -> list[Rat
         name: functools.partial(_attack, subject, request) for name, request in requests.items()
     }
     bare(1)
-    times = _interleave(works | {"bare": lambda: bare(NUM_STEPS)}, repeats)
+    times = interleave(works | {"bare": lambda: bare(NUM_STEPS)}, repeats)
     what, factor = f"{subject.name}: early stop / {NUM_STEPS} bare gradients", num_images / BATCH_SIZE
-    rows = [_ratio(what, times, "early stop", "bare", "<= 0.35 undefended", factor=factor)]
+    rows = [make_ratio(what, times, "early stop", "bare", "<= 0.35 undefended", factor=factor)]
     for ours, goal in (("eight epsilons", "<= 2.5 undefended"), ("least epsilon", "<= 10 undefended")):
         for one in ("early stop", "all steps"):
             what = f"{subject.name}: {ours} / one run at the largest, {one}"
-            rows.append(_ratio(what, times, ours, one, goal))
+            rows.append(make_ratio(what, times, ours, one, goal))
     return rows
 
 
@@ -310,7 +262,7 @@ def _stream_rows(subject: Subject, repeats: int) -> list[Ratio]:
     # Each picture is looked at before the attack, and if it was right at its last iterate and in 8 bits.
     num_forwards = len(subject.images) + 2 * attacked.is_correct.sum()
     shares = (attacked.num_steps.sum() / number / BATCH_SIZE, num_forwards / number / BATCH_SIZE)
-    times = _interleave(works, repeats)
+    times = interleave(works, repeats)
     times["needed"] = tuple(
         [shares[0] * one + shares[1] * other for one, other in zip(gradients, forwards, strict=True)]
         for gradients, forwards in zip(times["gradients"], times["forwards"], strict=True)
@@ -318,7 +270,7 @@ def _stream_rows(subject: Subject, repeats: int) -> list[Ratio]:
     slots, name = attacked.statistics, f"{subject.name}: {len(subject.images)} pictures, early stop"
     idle = slots.idle_slot_passes / slots.slot_passes
     return [
-        _ratio(f"{name} / the passes they needed", times, "run", "needed", "<= 1.3"),
+        make_ratio(f"{name} / the passes they needed", times, "run", "needed", "<= 1.3"),
         Ratio(f"{name}: share of slots idle before the stream is dry", [idle], "< 0.05"),
     ]
 
@@ -364,15 +316,6 @@ def _attack_stream(num_images: int) -> None:
     request = AttackRequest("pgd", epsilons=(EPSILON,), num_steps=NUM_STEPS, relative_step=RELATIVE_STEP)
     engine = make_engine(classifier, request, num_classes=NUM_CLASSES, batch_size=BATCH_SIZE, seed=0)
     assert sum(len(complete) for complete in engine.run(stream())) == num_images
-
-
-def _print(rows: Sequence[Ratio]) -> None:
-    width = max(len(row.what) for row in rows)
-    print(f"{'ours / theirs':{width}}  {'median (least - greatest)':26}  {'processor':9}  goal")
-    for row in rows:
-        spread = f"{statistics.median(row.wall):.2f} ({min(row.wall):.2f} - {max(row.wall):.2f})"
-        processor = f"{statistics.median(row.processor):.2f}" if row.processor else ""
-        print(f"{row.what:{width}}  {spread:26}  {processor:9}  {row.goal}")
 
 
 if __name__ == "__main__":
