@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bioattack.evaluation.attack_distances import json_epsilons
 from bioattack.evaluation.config import PlannedAttack
 from bioattack.evaluation.results import ADVERSARIAL_RECORDS, IMAGES, read_results
 from bioattack.evaluation.saved_images import image_folder, image_path
@@ -26,13 +27,13 @@ class AdversarialOptions(BuildOptions):
         model: Name of the model.
         attack: Name of the attack.
         norm: Norm of the ball.
-        epsilon: Its radius.
+        epsilon: Its radius; None where the attack keeps to none.
     """
 
     model: str
     attack: str
     norm: str
-    epsilon: float
+    epsilon: float | None
 
 
 class AdversarialSource(Source):
@@ -134,12 +135,15 @@ def write_adversarial_records(
                     "epsilon": epsilon,
                 }
                 target = image_folder(output / ADVERSARIAL_RECORDS, **named)
+                pictures = image_folder(output / IMAGES, **named)
+                # JSON knows no infinity.
+                named["epsilon"] = json_epsilons([epsilon])[0]
                 source = AdversarialSource(
                     AdversarialOptions(
                         output=target, seed=provenance[model]["seed"], workers=1, quiet=True, **named
                     ),
                     table=table,
-                    folder=image_folder(output / IMAGES, **named),
+                    folder=pictures,
                     records=records,
                     provenance={
                         **provenance[model],

@@ -1,12 +1,14 @@
 """An attack from beginning to end: load, check, attack, write the long table and, if asked, the pictures."""
 
+import dataclasses
 import shutil
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from bioattack.attacks.registry import GRADIENT_FREE_ATTACKS, find_attack
+from bioattack.attacks.registry import DISTANCE_ATTACKS, GRADIENT_FREE_ATTACKS, find_attack
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.run import make_attack
 from bioattack.classifier import Classifier
@@ -24,10 +26,11 @@ from bioattack.evaluation.evaluate import (
     try_models,
     write_summary,
 )
+from bioattack.evaluation.judges import Judges, make_judges
 from bioattack.evaluation.results import IMAGES, RESULTS, read_summary
 from bioattack.evaluation.robustness import ImageWriter, RobustnessMeasurement
 from bioattack.evaluation.saved_images import PictureWriter
-from bioattack.tfrecords_builder.reading import explain_read_errors
+from bioattack.tfrecords_builder.reading import Records, explain_read_errors
 
 
 def attack(config: AttackConfig) -> dict[str, Any]:
@@ -58,6 +61,7 @@ def attack(config: AttackConfig) -> dict[str, Any]:
         output_folder.compare_output(config.output, identity)
         if output_folder.is_complete(config.output, has_report=False):
             return read_summary(config.output) | {"was_complete": True}
+    judges = _check_fit(plan, classifiers, records)
     with explain_read_errors(records):
         try_models(classifiers, pictures, plan)
     if config.dry_run:
@@ -70,7 +74,9 @@ def attack(config: AttackConfig) -> dict[str, Any]:
         return [PictureWriter(config.output / IMAGES, model=classifier.name)] if is_wanted else []
 
     with output_folder.held_output(config.output, identity, overwrite=config.overwrite) as unfinished:
-        measurement = RobustnessMeasurement(classifiers, pictures, plan=plan, folder=unfinished)
+        measurement = RobustnessMeasurement(
+            classifiers, pictures, plan=plan, folder=unfinished, judges=judges
+        )
         with explain_read_errors(records):
             measurement.run(writers)
         measurement.write_table(config.output / RESULTS)
@@ -114,8 +120,32 @@ def _described_attacks(plan: MeasurePlan, *, num_classes: int) -> list[dict[str,
                     settings = make_attack(request, num_classes=num_classes).settings
                 except InputError as error:
                     raise InputError(f"--attack {attack.name}: {error}") from error
-                names = ["num_steps", "judged", "loss"]
-                if find_attack(request.attack)[0] not in GRADIENT_FREE_ATTACKS:
-                    names += ["relative_step", "has_random_start"]
-                stage |= {name: getattr(settings, name) for name in names}
+                stage |= _described_settings(find_attack(request.attack)[0], settings)
     return described
+
+
+def _described_settings(attack: str, settings: Any) -> dict[str, Any]:
+    if attack in DISTANCE_ATTACKS:
+        # The distance is named by what was asked, which its options belong to.
+        fields = [field.name for field in dataclasses.fields(settings)]
+        return {name: getattr(settings, name) for name in fields if not name.startswith("distance_opt")}
+    names = ["num_steps", "judged", "loss"]
+    if attack not in GRADIENT_FREE_ATTACKS:
+        names += ["relative_step", "has_random_start"]
+    return {name: getattr(settings, name) for name in names}
+
+
+def _check_fit(plan: MeasurePlan, classifiers: Sequence[Classifier], records: Records) -> Judges:
+    """Refuses distances that cannot be made, or measured on such pictures, and makes those to judge with.
+
+    Raises:
+        InputError: If one is.
+    """
+    judges = make_judges(plan.judges, plan.distance_options, image_shape=records.image_shape)
+    for attack in plan.attacks:
+        for request in attack.stages:
+            if isinstance(request, AttackRequest):
+                made = make_attack(request, num_classes=records.num_classes)
+                for classifier in classifiers:
+                    made.check_fit(classifier, records.image_shape)
+    return judges

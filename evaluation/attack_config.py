@@ -6,8 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from bioattack.attacks.registry import ATTACKS, JUDGED, find_attack
-from bioattack.attacks.request import AttackRequest, FoolboxRequest
+from bioattack.attacks.request import STEP_RULES, AttackRequest, FoolboxRequest
+from bioattack.distances import DISTANCES
 from bioattack.errors import InputError
+from bioattack.evaluation.attack_distances import (
+    KNOWN_TO,
+    check_distance_flags,
+    check_judges,
+    goes_by_distance,
+    has_radius,
+    json_epsilons,
+    parse_distance_options,
+    requested,
+    used_distances,
+)
 from bioattack.evaluation.config import (
     MeasureConfig,
     MeasurePlan,
@@ -29,6 +41,12 @@ _WORST_CASE = (
     ("square", 2, ("linf", "l2", "rms")),
 )
 
+# What a request has for attacks that go by a distance.
+_DISTANCE_FIELDS = (
+    *("distance", "distance_options", "distance_weight", "confidence"),
+    *("step_length", "step_rule"),
+)
+
 # In the L-infinity norm; for the others, what has the same root mean square.
 _DEFAULT_EPSILONS = (1 / 255, 2 / 255, 4 / 255, 8 / 255)
 
@@ -41,8 +59,10 @@ class AttackConfig(MeasureConfig):
         attack: One or several of fgsm, bim, pgd, mifgsm, apgd, square, with -LOSS for another loss (ce,
             margin, dlr, dlr-targeted) as in apgd-dlr; any attack class of Foolbox as foolbox:CLASS;
             worst-case for the union of apgd-ce, apgd-dlr-targeted and square (not in l1), each meeting only
-            what withstood those before.
-        norm: Norm of the ball; Foolbox's classes have their own.
+            what withstood those before. By a distance instead of a norm go lagrangian and perc-al, which
+            have no radius, and ppgd and lpa, whose epsilon is one of that distance; pgd-unbounded knows
+            neither.
+        norm: Norm of the ball; Foolbox's classes, and attacks that go by a distance, have their own.
         epsilons: Radii of the ball; a picture that fell at one counts as fallen at the larger ones. linf and
             rms: fractions of the pixel range (8/255 is 0.0314); l2 and l1: norms over the whole picture. By
             default 1/255, 2/255, 4/255 and 8/255 in linf, and the same root mean square in other norms.
@@ -59,6 +79,16 @@ class AttackConfig(MeasureConfig):
         target: Class (name or number) that every picture is to be taken for; otherwise any wrong one will do.
         draws: Calls over which a model that draws random numbers is averaged.
         foolbox_options: Arguments of the Foolbox class, as NAME=VALUE.
+        distance: What lagrangian keeps small, ssim unless given.
+        lambda_: What a unit of that distance costs lagrangian; 1 unless given.
+        confidence: The lead of a wrong class over the true one, in logits, beyond which lagrangian and
+            pgd-unbounded leave a picture alone; 0 unless given.
+        step_size: Length of their steps, in L2 over the whole picture; 0.1 unless given.
+        step_rule: Whether their steps are normalised to that length (as unless given), or are the gradient
+            times it (raw), or of that size in every value (sign).
+        judges: Distances to measure all attacked pictures with, a column of the table for each.
+        distance_options: Arguments of distances, as DISTANCE.OPTION=VALUE, such as the file that holds the
+            weights of one.
         figure: Draw this picture (its image_id, or "first" for the first one that a model gets right) under
             each attack at its largest epsilon, and under Foolbox's searches for the nearest picture at any.
         save: Keep the attacked pictures, one folder for each model, attack and epsilon: as png files, or as
@@ -79,6 +109,13 @@ class AttackConfig(MeasureConfig):
     target: str | None = None
     draws: int = 1
     foolbox_options: tuple[str, ...] = ()
+    distance: str | None = dataclasses.field(default=None, metadata={"choices": tuple(DISTANCES)})
+    lambda_: float | None = None
+    confidence: float | None = None
+    step_size: float | None = None
+    step_rule: str | None = dataclasses.field(default=None, metadata={"choices": STEP_RULES})
+    judges: tuple[str, ...] = dataclasses.field(default=(), metadata={"choices": tuple(DISTANCES)})
+    distance_options: tuple[str, ...] = ()
     figure: str | None = None
     save: str = dataclasses.field(default="none", metadata={"choices": SAVED})
 
@@ -94,12 +131,30 @@ class AttackConfig(MeasureConfig):
         if self.relative_step is not None and not 0 < self.relative_step < math.inf:
             raise InputError(f"--relative-step must be above 0. Received: {self.relative_step:g}")
         # Foolbox's classes have norms of their own, and only Foolbox knows which.
-        is_own_norm = not all(name.startswith(FOOLBOX) for name in self.attack)
+        has_norm = not all(name.startswith(FOOLBOX) or goes_by_distance(name) for name in self.attack)
         for epsilon in self.epsilons:
-            _check_epsilon(epsilon, self.norm if is_own_norm else None)
+            _check_epsilon(epsilon, self.norm if has_norm else None)
+        if self.epsilons and not any(has_radius(name) for name in self.attack):
+            raise InputError(f"--epsilons: {self.attack[0]} keeps to no radius; leave them out")
+        check_distance_flags(self.distance_flags(), self.attack)
+        check_judges(self.judges)
+        self.parsed_distance_options()
         self._check_foolbox()
         self._check_worst_case()
         self._check_least_epsilon()
+
+    def distance_flags(self) -> dict[str, Any]:
+        """The flags of attacks that go by a distance, None where they were not given."""
+        return {name: getattr(self, name) for name in KNOWN_TO}
+
+    def parsed_distance_options(self) -> dict[str, tuple[tuple[str, Any], ...]]:
+        """The options of each distance that something goes by.
+
+        Raises:
+            InputError: If one is malformed or its distance not used.
+        """
+        used = used_distances(self.attack, self.judges, distance=self.distance)
+        return parse_distance_options(self.distance_options, used=used)
 
     def _check_attacks(self) -> None:
         for name in self.attack:
@@ -150,10 +205,13 @@ class AttackConfig(MeasureConfig):
             raise InputError(f"--least-epsilon must be above 0. Received: {self.least_epsilon:g}")
         if self.independent:
             raise InputError("--least-epsilon tries its own epsilons: leave out --independent")
-        if WORST_CASE in self.attack or any(name.startswith(FOOLBOX) for name in self.attack):
+        if any(
+            name == WORST_CASE or name.startswith(FOOLBOX) or goes_by_distance(name) for name in self.attack
+        ):
+            searched = [name for name in ATTACKS if not goes_by_distance(name)]
             raise InputError(
-                f"--least-epsilon: search with one of {', '.join(ATTACKS)}; of worst-case and of "
-                "Foolbox's attacks there is no least epsilon to search"
+                f"--least-epsilon: search with one of {', '.join(searched)}; of worst-case, of Foolbox's "
+                "attacks and of those that go by a distance there is no least epsilon to search"
             )
 
     def _given(self, *names: str) -> list[str]:
@@ -179,7 +237,7 @@ def make_attack_plan(
     attacks = tuple(
         _plan_attack(name, config, image_shape=image_shape, class_names=class_names) for name in config.attack
     )
-    norms = list(dict.fromkeys(attack.norm for attack in attacks))
+    norms = list(dict.fromkeys(attack.norm for attack in attacks if attack.epsilons != (math.inf,)))
     if config.epsilons and len(norms) > 1:
         raise InputError(
             f"--epsilons mean one thing in {norms[0]} and another in {norms[1]} ({attacks[-1].name}): leave "
@@ -189,14 +247,26 @@ def make_attack_plan(
     own = {
         "attack": list(config.attack),
         "norm": config.norm,
-        "epsilons": {attack.norm: list(attack.epsilons) for attack in attacks},
+        "epsilons": {attack.norm: json_epsilons(attack.epsilons) for attack in attacks},
         "foolbox_options": list(config.foolbox_options),
         "batch_size": batch_size,
     }
     names = ("independent", "least_epsilon", "steps", "relative_step", "random_start", "judged", "quantise")
     own |= {name: getattr(config, name) for name in (*names, "restarts", "target", "draws", "figure", "save")}
+    # What was not given is left out, so that outputs from before there were such flags can be gone on with.
+    own |= {name.strip("_"): value for name, value in config.distance_flags().items() if value is not None}
+    lists = {"judges": list(config.judges), "distance_options": list(config.distance_options)}
+    own |= {name: values for name, values in lists.items() if values}
     notes = order_notes({"--epsilons": config.epsilons})
-    return MeasurePlan(config, attacks, batch_size, notes, config.shared_settings() | own)
+    return MeasurePlan(
+        config,
+        attacks,
+        batch_size,
+        notes,
+        config.shared_settings() | own,
+        judges=config.judges,
+        distance_options=config.parsed_distance_options(),
+    )
 
 
 def _plan_attack(
@@ -211,7 +281,17 @@ def _plan_attack(
             for stage, least_classes, norms in _WORST_CASE
             if len(class_names) >= least_classes and config.norm in norms
         ]
-    epsilons = _epsilons(config, config.norm, image_shape)
+    own: dict[str, Any] = {}
+    if goes_by_distance(name):
+        own = requested(config.distance_flags(), name)
+        used = used_distances((name,), (), distance=config.distance)
+        options = config.parsed_distance_options()
+        own["distance_options"] = tuple(pair for distance in used for pair in options.get(distance, ()))
+        facts = AttackRequest(name, distance=own.get("distance"))
+        norm = facts.norm
+        epsilons = (tuple(sorted(set(config.epsilons))) if facts.has_radius else ()) or facts.epsilons
+    else:
+        norm, epsilons = config.norm, _epsilons(config, config.norm, image_shape)
     if config.least_epsilon is not None and config.least_epsilon >= epsilons[-1]:
         raise InputError(
             f"--least-epsilon is the precision, and must be below the largest of --epsilons ({epsilons[-1]:g}"
@@ -220,7 +300,7 @@ def _plan_attack(
     requests = tuple(
         AttackRequest(
             stage,
-            config.norm,
+            norm,
             epsilons,
             is_independent=config.independent,
             least_epsilon_width=config.least_epsilon,
@@ -232,10 +312,11 @@ def _plan_attack(
             num_restarts=config.restarts,
             target=_target(config.target, class_names),
             num_draws=config.draws,
+            **own,
         )
         for stage in stages
     )
-    return PlannedAttack(name, config.norm, requests)
+    return PlannedAttack(name, norm, requests)
 
 
 def _plan_foolbox(name: str, config: AttackConfig, image_shape: Sequence[int]) -> PlannedAttack:
@@ -297,9 +378,22 @@ def describe_plan(plan: MeasurePlan) -> list[dict[str, Any]]:
         {
             "attack": attack.name,
             "norm": attack.norm,
-            "epsilons": list(attack.epsilons),
+            "epsilons": json_epsilons(attack.epsilons),
             "judged": attack.judged,
-            "stages": [dataclasses.asdict(stage) for stage in attack.stages],
+            "stages": [_describe_stage(stage) for stage in attack.stages],
         }
         for attack in plan.attacks
     ]
+
+
+def _describe_stage(stage: AttackRequest | FoolboxRequest) -> dict[str, Any]:
+    described = {field.name: getattr(stage, field.name) for field in dataclasses.fields(stage)}
+    described["epsilons"] = json_epsilons(stage.epsilons)
+    if isinstance(stage, AttackRequest) and stage.distance is not None:
+        described["distance"] = stage.norm
+    # What only attacks that go by a distance have is left out where it was not given.
+    return {
+        name: value
+        for name, value in described.items()
+        if name not in _DISTANCE_FIELDS or value not in (None, ())
+    }

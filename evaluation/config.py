@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bioattack.attacks.registry import GRADIENT_FREE_ATTACKS, NORMS, PROTOCOLS, find_attack
+from bioattack.attacks.registry import (
+    DISTANCE_ATTACKS,
+    GRADIENT_FREE_ATTACKS,
+    NORMS,
+    PROTOCOLS,
+    find_attack,
+)
 from bioattack.attacks.request import AttackRequest, FoolboxRequest
 from bioattack.errors import InputError
 
@@ -141,7 +147,7 @@ class PlannedAttack:
 
     Args:
         name: What the table calls it.
-        norm: Norm of the ball.
+        norm: Norm of the ball, or the distance that the attack goes by.
         stages: The attacks, strongest first; all with the same norm and epsilons.
     """
 
@@ -181,9 +187,11 @@ class PlannedAttack:
 
     @property
     def judged(self) -> str:
-        """``"any"`` or ``"last"`` iterate, or ``"returned"`` for what an attack of Foolbox gave back."""
+        """``"any"`` or ``"last"`` iterate, or ``"returned"`` for the one image that an attack gives back."""
         first = self.stages[0]
-        return (first.judged or "any") if isinstance(first, AttackRequest) else "returned"
+        if not isinstance(first, AttackRequest) or find_attack(first.attack)[0] in DISTANCE_ATTACKS:
+            return "returned"
+        return first.judged or "any"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +204,8 @@ class MeasurePlan:
         batch_size: Pictures per batch.
         notes: What was understood in another way than it was written.
         settings: The settings as they stand in ``summary.json``; equal settings give equal results.
+        judges: Names of the distances that attacked pictures are measured with.
+        distance_options: Arguments of distances, by the names of these.
     """
 
     config: MeasureConfig
@@ -203,6 +213,8 @@ class MeasurePlan:
     batch_size: int
     notes: tuple[str, ...]
     settings: dict[str, Any]
+    judges: tuple[str, ...] = ()
+    distance_options: Mapping[str, tuple[tuple[str, Any], ...]] = dataclasses.field(default_factory=dict)
 
 
 def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> MeasurePlan:

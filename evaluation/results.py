@@ -21,7 +21,8 @@ An attack (``bioattack-attack``) leaves the same but for examples, audit and rep
       records/MODEL/ATTACK-NORM-EPSILON/               the same as records, in place of the files
       figures/*.png                                    one picture under all attacks
 
-**results.csv.gz.** The columns are ``COLUMNS``, then one per group of the records (``country``, ...).
+**results.csv.gz.** The columns are ``COLUMNS``, then one per distance that was asked for (``--judges ssim
+lpips``: the columns ``ssim`` and ``lpips``), then one per group of the records (``country``, ...).
 Rows with ``attack == "none"`` (``norm == "none"``, ``judged == "none"``, ``epsilon == 0``) are the pictures
 as they are, one per image and model; there ``predicted_adversarial`` repeats ``predicted_clean`` and the
 distances are 0. Rows with an attack follow, sorted by model, attack, norm, epsilon, image. ``success`` is
@@ -35,6 +36,15 @@ that image stands from there on. ``epsilon_low`` and ``epsilon_high`` are empty 
 least epsilon was searched: the largest one withstood, and the least one that fooled (``inf`` where none did);
 both are 0 for an image that was wrong already. Such rows have ``epsilon_high`` for ``epsilon``, or the
 largest one tried. ``rms`` is ``l2`` over the root of the number of values.
+Some attacks know no ball of a norm. Where one keeps to a radius in another distance, ``norm`` is the name of
+that distance and ``epsilon`` the radius (``ppgd``, ``lpa``: ``nptm``, 0.5). Where one has no radius at all,
+``epsilon`` is ``inf``, and ``norm`` the distance that it weighs against success (``lagrangian``: that of
+``--distance``; ``perc-al``: ``ciede2000``), or ``none`` where it weighs none (``pgd-unbounded``). Such
+attacks have ``judged == "returned"``: the one image that they give back. All of them may be grouped by
+``norm`` and ``epsilon`` like any others; in JSON, which knows no infinity, the ``epsilon`` is null.
+A distance that was asked for is that of the adversarial image (not rounded) from the picture, 0 where it was
+not attacked and in the rows of the pictures as they are; by definition 0 for equal images and growing, also
+where the published score falls (``ssim`` is 1 - SSIM; ``psnr``: see ``bioattack.distances``).
 ``margin_*`` is the logit of the true class minus the largest other logit. ``seconds`` is the image's share
 of its batch's time and the only column that differs between two runs of the same command.
 
@@ -60,6 +70,7 @@ of its batch's time and the only column that differs between two runs of the sam
                        "accuracy" (1 - (M + A) / N), "low", "high",
                        "num_success_8bit", "accuracy_8bit", "low_8bit", "high_8bit",
                        "mean_l1", "mean_l2", "mean_linf", "mean_steps" (over the successes; null without),
+                       "mean_DISTANCE" for each distance that was asked for (the same),
                        "num_zero_gradient", "seconds"}],
       "per_class": [{"model", "attack", "norm", "epsilon", "label", "class_name",
                      "num_images", "num_correct", "accuracy", "low", "high"}],   (attack "none" is clean)
@@ -96,9 +107,12 @@ mapped to the ends of the range.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bioattack.distances import DISTANCES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,11 +183,14 @@ def read_rows(source: Any, *, columns: Sequence[str], has_header: bool) -> "pd.D
 
     Args:
         source: A path or an open text file.
-        columns: All columns in their order; those not in ``COLUMNS`` are groups.
+        columns: All columns in their order; those not in ``COLUMNS`` are distances where they are named as
+            these are, and groups otherwise.
         has_header: Whether the first line names them.
     """
     import pandas as pd
 
+    distances = [name for name in columns if name in DISTANCES and name not in COLUMNS]
+    groups = set(columns) - set(COLUMNS) - set(distances)
     # From 3.1 on pandas always reads floats exactly and warns of being asked to.
     is_exact = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
     exact: dict[str, Any] = {} if is_exact else {"float_precision": "round_trip"}
@@ -181,8 +198,8 @@ def read_rows(source: Any, *, columns: Sequence[str], has_header: bool) -> "pd.D
         source,
         header=0 if has_header else None,
         names=list(columns),
-        dtype=dict.fromkeys([*TEXT_COLUMNS, *(set(columns) - set(COLUMNS))], str)
-        | dict.fromkeys(("epsilon_low", "epsilon_high"), float),
+        dtype=dict.fromkeys([*TEXT_COLUMNS, *groups], str)
+        | dict.fromkeys(("epsilon", "epsilon_low", "epsilon_high", *distances), float),
         keep_default_na=False,
         na_values={"epsilon_low": [""], "epsilon_high": [""]},
         **exact,
@@ -207,5 +224,9 @@ def epsilon_words(epsilon: float, *, norm: str) -> str:
     '0.0314 (8/255)'
     >>> epsilon_words(1.5, norm="l2")
     '1.5'
+    >>> epsilon_words(float("inf"), norm="ssim")
+    'no radius'
     """
+    if math.isinf(epsilon):
+        return "no radius"
     return f"{epsilon:.3g} ({epsilon * 255:.3g}/255)" if norm == "linf" else f"{epsilon:.3g}"

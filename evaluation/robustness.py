@@ -20,6 +20,7 @@ from bioattack.attacks.snapshot import restore_engine, save_engine
 from bioattack.classifier import Classifier
 from bioattack.evaluation import rows
 from bioattack.evaluation.config import MeasurePlan, PlannedAttack
+from bioattack.evaluation.judges import Judges
 from bioattack.evaluation.results import COLUMNS, read_rows
 from bioattack.files import remove_partials, replacing
 
@@ -45,11 +46,6 @@ class Pictures:
     num_images: int
     num_batches: int
     groups: tuple[str, ...] = ()
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns of the long table."""
-        return [*COLUMNS, *self.groups]
 
 
 class ImageWriter(Protocol):
@@ -90,15 +86,24 @@ class RobustnessMeasurement:
         pictures: The pictures under test.
         plan: Attacks, seed and split.
         folder: Where chunks are kept until the table is whole.
+        judges: What attacked pictures are measured with beside the norms.
     """
 
     def __init__(
-        self, classifiers: Sequence[Classifier], pictures: Pictures, *, plan: MeasurePlan, folder: Path
+        self,
+        classifiers: Sequence[Classifier],
+        pictures: Pictures,
+        *,
+        plan: MeasurePlan,
+        folder: Path,
+        judges: Judges | None = None,
     ) -> None:
         self.classifiers = classifiers
         self.pictures = pictures
         self.plan = plan
         self.folder = folder
+        self.judges = judges or Judges({}, image_shape=())
+        self.columns = [*COLUMNS, *self.judges.names, *pictures.groups]
         self.clean_units = [_Unit(place) for place in range(len(classifiers))]
         self.attacked_units = [
             _Unit(place, attack) for place in range(len(classifiers)) for attack in plan.attacks
@@ -134,7 +139,7 @@ class RobustnessMeasurement:
 
     def write_table(self, path: Path) -> None:
         """Joins the chunks into the long table; equal chunks give equal bytes."""
-        header = pd.DataFrame(columns=self.pictures.columns).to_csv(index=False, lineterminator="\n")
+        header = pd.DataFrame(columns=self.columns).to_csv(index=False, lineterminator="\n")
         with (
             replacing(path) as partial,
             partial.open("wb") as raw,
@@ -159,13 +164,11 @@ class RobustnessMeasurement:
 
     def _read(self, path: Path) -> pd.DataFrame:
         content = io.StringIO(path.read_text())
-        return read_rows(content, columns=self.pictures.columns, has_header=False)
+        return read_rows(content, columns=self.columns, has_header=False)
 
     def _write(self, path: Path, table: pd.DataFrame) -> None:
         with replacing(path) as partial:
-            table.to_csv(
-                partial, columns=self.pictures.columns, index=False, header=False, lineterminator="\n"
-            )
+            table.to_csv(partial, columns=self.columns, index=False, header=False, lineterminator="\n")
 
     def _facts(self, unit: _Unit) -> dict[str, Any]:
         """What is the same in all rows of a unit."""
@@ -194,7 +197,9 @@ class RobustnessMeasurement:
                 seconds = (time.perf_counter() - start) / len(logits)
                 with replacing(self._clean_logits(unit, place)) as partial, partial.open("wb") as file:
                     np.save(file, logits)
-                table = rows.clean_rows(batch, logits, seconds=seconds, facts=self._facts(unit))
+                table = rows.clean_rows(
+                    batch, logits, seconds=seconds, facts=self._facts(unit), judges=self.judges.names
+                )
                 self._write(self._chunk(unit, 0.0, place), table)
             progress.update(len(batch["label"]))
 
@@ -295,13 +300,19 @@ class RobustnessMeasurement:
         """Writes the rows of a batch; where an earlier stage has fooled a picture, its row stands."""
         if unit.attack is None:
             raise ValueError("unit must have an attack")
+        known: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
         for epsilon, attacked in zip(unit.epsilons, chunk.attacked, strict=True):
+            judged = self.judges.measure(
+                np.asarray(chunk.batch["image"]), attacked.adversarial_images, known=known
+            )
+            known = attacked.adversarial_images, judged
             table = rows.attacked_rows(
                 chunk.batch,
                 chunk.clean_logits,
                 attacked,
                 facts=self._facts(unit),
                 target=unit.attack.target,
+                judged=judged,
             )
             is_new = attacked.is_new
             if stage:

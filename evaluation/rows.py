@@ -44,7 +44,14 @@ class AttackedBatch:
     is_new: np.ndarray
 
 
-def clean_rows(batch: Batch, logits: np.ndarray, *, seconds: float, facts: Mapping[str, Any]) -> pd.DataFrame:
+def clean_rows(
+    batch: Batch,
+    logits: np.ndarray,
+    *,
+    seconds: float,
+    facts: Mapping[str, Any],
+    judges: Sequence[str] = (),
+) -> pd.DataFrame:
     """Makes the rows of pictures as they are.
 
     Args:
@@ -52,6 +59,7 @@ def clean_rows(batch: Batch, logits: np.ndarray, *, seconds: float, facts: Mappi
         logits: ``(batch, classes)``.
         seconds: Time for each picture.
         facts: The columns that are the same in all rows.
+        judges: Columns of more distances, which are 0 here.
     """
     number = len(logits)
     nothing, nowhere = np.zeros(number), np.full(number, np.nan)
@@ -68,7 +76,7 @@ def clean_rows(batch: Batch, logits: np.ndarray, *, seconds: float, facts: Mappi
         epsilon_high=nowhere,
         is_new=nothing == 0,
     )
-    return attacked_rows(batch, logits, attacked, facts=facts)
+    return attacked_rows(batch, logits, attacked, facts=facts, judged=dict.fromkeys(judges, nothing))
 
 
 def attacked_rows(
@@ -78,6 +86,7 @@ def attacked_rows(
     *,
     facts: Mapping[str, Any],
     target: int | None = None,
+    judged: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """Makes the rows of attacked pictures, with the columns that ``bioattack.evaluation.results`` describes.
 
@@ -87,6 +96,7 @@ def attacked_rows(
         attacked: What came of the attack.
         facts: The columns that are the same in all rows.
         target: The class that success is to reach, or None where it is to leave the true one.
+        judged: More distances of each picture from its original, ``(batch,)`` by the names of their columns.
     """
     labels = np.asarray(batch["label"])
     predicted_clean = clean_logits.argmax(1)
@@ -118,6 +128,7 @@ def attacked_rows(
         "has_zero_gradient": attacked.has_zero_gradient,
         "epsilon_low": attacked.epsilon_low,
         "epsilon_high": attacked.epsilon_high,
+        **(judged or {}),
     } | {name.removeprefix("group_"): batch[name] for name in batch if name.startswith("group_")}
     return pd.DataFrame(table)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
-from bioattack.evaluation.results import epsilon_words
+from bioattack.distances import DISTANCES
+from bioattack.evaluation.results import COLUMNS, epsilon_words
 
 _ATTACK_KEYS = ["model", "attack", "norm", "epsilon", "judged"]
 _ADVERSARIAL_COLUMNS = (
@@ -47,9 +48,11 @@ def adversarial_table(results: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per model, attack, norm and epsilon, with the columns that
-        ``bioattack.evaluation.results`` lists under ``adversarial``; means over no success are NaN.
+        ``bioattack.evaluation.results`` lists under ``adversarial``; means over no success are NaN. An
+        attack without a radius has an infinite epsilon.
     """
     attacked = results[(results["attack"] != "none") & results["epsilon_high"].isna()]
+    judges = [name for name in results.columns if name in DISTANCES and name not in COLUMNS]
     attacked = attacked.assign(is_misclassified=~attacked["correct_clean"])
     grouped = attacked.groupby(_ATTACK_KEYS, sort=False)
     table = grouped.agg(
@@ -66,6 +69,7 @@ def adversarial_table(results: pd.DataFrame) -> pd.DataFrame:
         mean_l2=("l2", "mean"),
         mean_linf=("linf", "mean"),
         mean_steps=("steps", "mean"),
+        **{f"mean_{name}": (name, "mean") for name in judges},
     ).reset_index()
     table = table.merge(means, on=_ATTACK_KEYS, how="left", sort=False)
     standing = table["num_images"] - table["num_misclassified"]
@@ -73,7 +77,7 @@ def adversarial_table(results: pd.DataFrame) -> pd.DataFrame:
     table = _with_accuracy(table.assign(num_correct=standing - table["num_success_8bit"]), suffix="_8bit")
     pairs = zip(table["epsilon"].tolist(), table["norm"].tolist(), strict=True)
     table["epsilon_words"] = [epsilon_words(epsilon, norm=norm) for epsilon, norm in pairs]
-    return table[list(_ADVERSARIAL_COLUMNS)]
+    return table[[*_ADVERSARIAL_COLUMNS, *(f"mean_{name}" for name in judges)]]
 
 
 def per_class_table(results: pd.DataFrame, *, class_names: Sequence[str]) -> pd.DataFrame:

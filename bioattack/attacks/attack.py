@@ -1,12 +1,11 @@
 """What the streaming engine asks of an attack, and the model as attacks see it."""
 
-from collections.abc import Callable, Hashable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import tensorflow as tf
 
 from bioattack.attacks.losses import Loss, is_fooled
-from bioattack.attacks.registry import AttackSettings
 from bioattack.classifier import Classifier
 from bioattack.errors import InputError
 
@@ -117,8 +116,11 @@ class StreamedAttack:
         is_targeted: Whether success is to reach the target, and not just to leave the true class.
     """
 
-    #: How it is run and judged, with its own numbers where none were given.
-    settings: AttackSettings
+    #: How it is run and judged, with its own numbers where none were given: a frozen dataclass with at least
+    #: ``num_steps``, ``judged`` and ``loss``.
+    settings: Any
+    #: The settings unless others are given, by norm.
+    defaults: ClassVar[Mapping[str, Any]]
     #: Whether one forward pass alone can tell that an image is fooled, for less than a whole ``advance``.
     has_cheap_look = True
     #: Wrong classes that are aimed at one after the other, where any of them will do; 0 for no aim.
@@ -140,6 +142,13 @@ class StreamedAttack:
         """Tells for each slot whether the class is wrong, or the target reached."""
         targets = slots.targets if self.is_targeted else -tf.ones_like(slots.targets)
         return is_fooled(logits, slots.labels, targets)
+
+    def check_fit(self, classifier: Classifier, image_shape: Sequence[int]) -> None:
+        """Refuses models and images of a size with which the attack cannot work, before it is run.
+
+        Raises:
+            InputError: If it cannot.
+        """
 
     def start(self, model: AttackedModel, slots: Slots) -> State:
         """Makes the rows of images that have just come in."""

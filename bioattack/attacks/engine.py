@@ -253,7 +253,11 @@ class Engine:
         slots = self._make_slots([task.image for task in tasks if task is not None], trials)
         if self.compiled is None:
             self.compiled = compile_attack(self.model, self.attack, slots)
+        begin = time.perf_counter()
         state = self.compiled.start(slots)
+        seconds = (time.perf_counter() - begin) / len(places)
+        for task in filter(None, tasks):
+            task.seconds += seconds
         if self.slots is None or self.state is None:
             self.slots, self.state = slots, state
             self.steps = np.zeros(len(places), np.int64)

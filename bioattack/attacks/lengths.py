@@ -1,5 +1,7 @@
 """The lengths of a perturbation, in double precision."""
 
+import math
+
 import numpy as np
 
 
@@ -19,7 +21,7 @@ def lengths(perturbation: np.ndarray) -> dict[str, float]:
 
 
 def length(perturbation: np.ndarray, norm: str) -> float:
-    """Measures a perturbation, shaped as for ``lengths``, in one of its norms.
+    """Measures a perturbation, shaped as for ``lengths``, in one of its norms; NaN in what is none of them.
 
     >>> length(np.array([[[0.3, -0.4]]]), "linf")
     0.4
@@ -29,5 +31,7 @@ def length(perturbation: np.ndarray, norm: str) -> float:
         return float(np.abs(values).max(initial=0.0))
     if norm == "l1":
         return float(np.abs(values).sum())
+    if norm not in ("l2", "rms"):
+        return math.nan
     l2 = float(np.sqrt(np.dot(values, values)))
     return l2 if norm == "l2" else l2 / float(np.sqrt(max(1, values.size)))

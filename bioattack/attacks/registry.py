@@ -15,14 +15,46 @@ ATTACKS: dict[str, str] = {
     "pgd": "bioattack.attacks.gradient_descent:ProjectedGradientDescent",
     "mifgsm": "bioattack.attacks.gradient_descent:MomentumIterativeMethod",
     "apgd": "bioattack.attacks.apgd:AutoProjectedGradientDescent",
+    "ssim-newton": "bioattack.attacks.ssim_newton:SsimNewtonAttack",
     "square": "bioattack.attacks.square:SquareAttack",
+    "lagrangian": "bioattack.attacks.lagrangian:LagrangianAttack",
+    "pgd-unbounded": "bioattack.attacks.lagrangian:UnboundedGradientDescent",
+    "ppgd": "bioattack.attacks.ppgd:PerceptualGradientDescent",
+    "lpa": "bioattack.attacks.lpa:LagrangianPerceptualAttack",
+    "perc-al": "bioattack.attacks.perc_al:ColourAlternatingAttack",
 }
 
 #: Go by the logits alone, so that a model without a gradient will do.
 GRADIENT_FREE_ATTACKS = frozenset({"square"})
 
+#: What ``norm`` says of attacks that go by no distance at all.
+NO_NORM = "none"
+
 #: Names of ``bioattack.attacks.losses``, which cannot be asked without TensorFlow.
 LOSS_NAMES = ("ce", "margin", "dlr", "dlr-targeted")
+
+
+@dataclasses.dataclass(frozen=True)
+class DistanceFacts:
+    """What is known of an attack that goes by an image distance where others have the ball of a norm.
+
+    Args:
+        distance: Name of the distance unless another one is asked for; None where there is none.
+        epsilons: Its radius in that distance unless others are asked for; empty where it keeps to none.
+    """
+
+    distance: str | None
+    epsilons: tuple[float, ...] = ()
+
+
+#: Their ``norm`` is the name of the distance, and what they return is judged, not each iterate.
+DISTANCE_ATTACKS: dict[str, DistanceFacts] = {
+    "lagrangian": DistanceFacts("ssim"),
+    "pgd-unbounded": DistanceFacts(None),
+    "ppgd": DistanceFacts("nptm", (0.5,)),
+    "lpa": DistanceFacts("nptm", (0.5,)),
+    "perc-al": DistanceFacts("ciede2000"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,15 +115,20 @@ def find_attack(name: str) -> tuple[str, str | None]:
     Raises:
         InputError: If there is no such attack or loss.
 
-    >>> find_attack("apgd-dlr")
-    ('apgd', 'dlr')
+    >>> find_attack("apgd-dlr"), find_attack("perc-al")
+    (('apgd', 'dlr'), ('perc-al', None))
     """
-    attack, _, loss = name.partition("-")
-    if attack not in ATTACKS:
+    # Some attacks have a hyphen of their own.
+    named = [attack for attack in ATTACKS if name == attack or name.startswith(f"{attack}-")]
+    if not named:
         raise InputError(f"there is no attack {name!r}; there are {', '.join(ATTACKS)}")
-    if attack != name and loss not in LOSS_NAMES:
+    attack = max(named, key=len)
+    if attack == name:
+        return attack, None
+    loss = name.removeprefix(f"{attack}-")
+    if loss not in LOSS_NAMES:
         raise InputError(f"there is no loss {loss!r} for {attack}; there are {', '.join(LOSS_NAMES)}")
-    return attack, loss or None
+    return attack, loss
 
 
 def attack_class(name: str) -> Any:

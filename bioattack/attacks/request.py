@@ -1,10 +1,14 @@
 """What is asked of an attack, by name; nothing heavy is imported."""
 
 import dataclasses
+import math
 from typing import Any
 
-from bioattack.attacks.registry import JUDGED, find_attack
+from bioattack.attacks.registry import DISTANCE_ATTACKS, JUDGED, NO_NORM, DistanceFacts, find_attack
 from bioattack.errors import InputError
+
+_EPSILONS = (8 / 255,)
+STEP_RULES = ("normalised", "raw", "sign")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,8 +18,10 @@ class AttackRequest:
     Args:
         attack: Name in the registry, with ``-LOSS`` after it for another loss than its own: ``"pgd"``,
             ``"pgd-margin"``, ``"apgd-dlr-targeted"``.
-        norm: ``"linf"``, ``"l2"``, ``"rms"`` or ``"l1"``.
-        epsilons: Rising, at least 0; an image that fell at one counts as fallen at the larger ones.
+        norm: ``"linf"``, ``"l2"``, ``"rms"`` or ``"l1"``. Attacks that go by a distance have its name here
+            (``registry.DISTANCE_ATTACKS``), whatever is given.
+        epsilons: Rising, at least 0; an image that fell at one counts as fallen at the larger ones. By
+            default 8/255 or, of an attack that goes by a distance, its own radius: infinite for none.
         is_independent: Whether every epsilon is run even so.
         least_epsilon_width: To this precision the least epsilon of each image is searched, up to the largest
             of ``epsilons``; None for no search.
@@ -27,6 +33,13 @@ class AttackRequest:
         num_restarts: Random starts, each met only by the images that withstood those before.
         target: Class to reach, for every image; None to leave the true class.
         num_draws: Calls over which logits and gradients are averaged, for models that draw random numbers.
+        distance: Of ``lagrangian``, ``ppgd`` and ``lpa``: a name of ``bioattack.distances``, or a
+            ``Distance``; None for the attack's own.
+        distance_options: Arguments of that distance, as ``(name, value)``, such as ``("weights", path)``.
+        distance_weight: What a unit of the distance costs, at least 0: the lambda of ``lagrangian``.
+        confidence: By how much the best wrong logit must lead before an image is left alone, at least 0.
+        step_length: Length of a step in the unit of the images, where there is no radius to measure it by.
+        step_rule: ``"normalised"`` to that length in L2, ``"raw"`` (times the gradient) or ``"sign"``.
 
     Raises:
         InputError: If something is out of range or unknown.
@@ -34,7 +47,7 @@ class AttackRequest:
 
     attack: str = "pgd"
     norm: str = "linf"
-    epsilons: tuple[float, ...] = (8 / 255,)
+    epsilons: tuple[float, ...] = _EPSILONS
     is_independent: bool = False
     least_epsilon_width: float | None = None
     num_steps: int | None = None
@@ -45,26 +58,72 @@ class AttackRequest:
     num_restarts: int = 1
     target: int | None = None
     num_draws: int = 1
+    distance: Any = None
+    distance_options: tuple[tuple[str, Any], ...] = ()
+    distance_weight: float | None = None
+    confidence: float | None = None
+    step_length: float | None = None
+    step_rule: str | None = None
 
     def __post_init__(self) -> None:
         """Checks what needs no model."""
-        find_attack(self.attack)
+        name, _ = find_attack(self.attack)
+        if name in DISTANCE_ATTACKS:
+            self._go_by_distance(name, DISTANCE_ATTACKS[name])
         object.__setattr__(self, "epsilons", tuple(float(epsilon) for epsilon in self.epsilons))
+        self._check_numbers()
+
+    @property
+    def has_radius(self) -> bool:
+        """Whether it keeps to a radius; attacks that go by a distance may have none."""
+        name, _ = find_attack(self.attack)
+        return name not in DISTANCE_ATTACKS or bool(DISTANCE_ATTACKS[name].epsilons)
+
+    def _go_by_distance(self, name: str, facts: DistanceFacts) -> None:
+        """Puts the distance in the norm's place, and the attack's own radius, or none, in that of epsilon."""
+        distance = self.distance or facts.distance
+        norm = distance if isinstance(distance, str) else getattr(distance, "name", NO_NORM)
+        object.__setattr__(self, "norm", norm)
+        # The default stands for any attack's own, which only the attack's name tells.
+        if self.epsilons is _EPSILONS:
+            object.__setattr__(self, "epsilons", facts.epsilons or (math.inf,))
+        if not facts.epsilons and tuple(self.epsilons) != (math.inf,):
+            raise InputError(f"{name} keeps to no radius: leave epsilons out")
+        if self.least_epsilon_width is not None:
+            raise InputError(
+                f"{name} keeps to no ball of a norm, of which the least radius could be searched"
+            )
+
+    def _check_numbers(self) -> None:
         if self.judged is not None and self.judged not in JUDGED:
             raise InputError(f"judged must be one of {', '.join(JUDGED)}. Received: judged={self.judged!r}")
+        if self.step_rule is not None and self.step_rule not in STEP_RULES:
+            raise InputError(
+                f"step_rule must be one of {', '.join(STEP_RULES)}. Received: step_rule={self.step_rule!r}"
+            )
         for name in ("num_steps", "num_restarts", "num_draws"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1. Received: {name}={value}")
+        for name in ("distance_weight", "confidence"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise InputError(f"{name} must be a number of at least 0. Received: {name}={value}")
+        if self.step_length is not None and not 0 < self.step_length < math.inf:
+            raise InputError(f"step_length must be above 0. Received: step_length={self.step_length}")
         if self.target is not None and self.target < 0:
             raise InputError(f"target must be a class index. Received: target={self.target}")
 
     def overrides(self) -> dict[str, Any]:
         """Returns the settings that were given and replace the attack's own."""
-        names = ("num_steps", "relative_step", "has_random_start", "judged")
+        names = [
+            *("num_steps", "relative_step", "has_random_start", "judged"),
+            *("distance", "distance_weight", "confidence", "step_length", "step_rule"),
+        ]
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         facts = {"is_quantised": self.is_quantised, "is_targeted": self.target is not None}
-        return given | {name: True for name, holds in facts.items() if holds}
+        given |= {name: True for name, holds in facts.items() if holds}
+        return given | ({"distance_options": self.distance_options} if self.distance_options else {})
 
 
 @dataclasses.dataclass(frozen=True)

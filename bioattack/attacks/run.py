@@ -8,9 +8,9 @@ import numpy as np
 
 from bioattack.attacks.attack import AttackedModel, StreamedAttack
 from bioattack.attacks.engine import Engine, ImageResult, Statistics
-from bioattack.attacks.registry import attack_class, find_attack
+from bioattack.attacks.registry import JUDGED, attack_class, find_attack
 from bioattack.attacks.request import AttackRequest
-from bioattack.attacks.searches import Attempts, EpsilonLadder, LeastEpsilon, Search
+from bioattack.attacks.searches import Attempts, EpsilonLadder, LeastEpsilon, NoRadius, Search
 from bioattack.classifier import Classifier
 from bioattack.errors import InputError
 
@@ -20,7 +20,7 @@ class AttackedImages:
     """What came of an attack on arrays; first axis the epsilons, second the images.
 
     Args:
-        epsilons: ``(epsilons,)``.
+        epsilons: ``(epsilons,)``; infinite where the attack keeps to no radius.
         adversarial_images: ``(epsilons, images, height, width, channels)``, float32, [0, 1]; the image itself
             where it was wrong before.
         logits: ``(epsilons, images, classes)`` of these.
@@ -61,17 +61,23 @@ def make_attack(request: AttackRequest, *, num_classes: int) -> StreamedAttack:
         num_classes: Number of the model's logits.
 
     Raises:
-        InputError: If the attack does not go with the norm, the settings or the number of classes.
+        InputError: If the attack does not go with the norm, the settings or the number of classes, or has
+            no such setting.
     """
     if request.target is not None and request.target >= num_classes:
         raise InputError(
             f"target must be a class from 0 to {num_classes - 1}. Received: target={request.target}"
         )
-    _, loss = find_attack(request.attack)
+    name, loss = find_attack(request.attack)
     overrides = request.overrides() | ({} if loss is None else {"loss": loss})
-    made: StreamedAttack = attack_class(request.attack).make(
-        norm=request.norm, num_classes=num_classes, overrides=overrides
-    )
+    its_class = attack_class(name)
+    defaults = next(iter(its_class.defaults.values()))
+    own = {field.name for field in dataclasses.fields(defaults)}
+    if defaults.judged not in JUDGED:
+        own.discard("judged")
+    if unknown := [setting for setting in overrides if setting not in own]:
+        raise InputError(f"{name} has no {' and no '.join(unknown)}: leave that out")
+    made: StreamedAttack = its_class.make(norm=request.norm, num_classes=num_classes, overrides=overrides)
     return made
 
 
@@ -157,6 +163,8 @@ def attack_images(
 
 
 def _search(request: AttackRequest) -> Search:
+    if not request.has_radius:
+        return NoRadius()
     if request.least_epsilon_width is None:
         return EpsilonLadder(request.epsilons, is_independent=request.is_independent)
     return LeastEpsilon(max(request.epsilons), request.least_epsilon_width)

@@ -339,6 +339,54 @@ class LeastEpsilon:
         return max([0.0, *withstood]), high
 
 
+@dataclasses.dataclass(frozen=True)
+class NoRadius:
+    """Tries each image once without a radius, or with every restart and target until one of them fools.
+
+    There is one outcome, at an infinite epsilon.
+    """
+
+    @property
+    def reported_epsilons(self) -> tuple[float, ...]:
+        """An infinite one."""
+        return (math.inf,)
+
+    @property
+    def num_outcomes(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def goes_by_8_bits(self) -> bool:
+        """No image stands for that of another epsilon."""
+        return False
+
+    def next_trial(
+        self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
+    ) -> Trial | None:
+        """Names the next restart or target until one has fooled."""
+        is_done = math.isfinite(fallen_at) or any(finding.is_fooled for finding in findings)
+        if is_done or len(findings) >= len(attempts):
+            return None
+        restart, target = attempts[len(findings)]
+        return Trial(math.inf, restart, target)
+
+    def outcomes(
+        self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
+    ) -> list[Outcome]:
+        """Gives the one outcome, unless the image is known to have fallen already."""
+        del attempts
+        best = _best(findings)
+        outcome = Outcome(
+            math.inf,
+            is_fooled=best is not None and best.is_fooled,
+            finding=best,
+            num_steps=sum(finding.num_steps for finding in findings),
+            seconds=sum(finding.seconds for finding in findings),
+        )
+        return [] if math.isfinite(fallen_at) else [outcome]
+
+
 def _best(findings: Sequence[Finding]) -> Finding | None:
     """The finding that fools, in 8 bits too if there is one, or else the one with the lowest margin."""
     if not findings:

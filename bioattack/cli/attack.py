@@ -1,6 +1,7 @@
 """bioattack-attack: attacks models and writes what came of each picture."""
 
 import itertools
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -48,6 +49,7 @@ def _lines(config: AttackConfig, summary: dict[str, Any]) -> list[str]:
         "",
         *_aligned(_accuracy_rows(summary)),
         *_least_lines(summary),
+        *_judge_lines(config, summary),
         *(f"note: {note}" for note in summary["notes"]),
     ]
     if summary["was_complete"]:
@@ -97,6 +99,22 @@ def _least_lines(summary: dict[str, Any]) -> list[str]:
     return ["", "least epsilon at which pictures fall that were right before:", "", *_aligned(cells())]
 
 
+def _judge_lines(config: AttackConfig, summary: dict[str, Any]) -> list[str]:
+    """The mean distances of the pictures that fooled, in what was asked to judge them."""
+    shown = [name for name in config.judges if any(f"mean_{name}" in row for row in summary["adversarial"])]
+    if not shown:
+        return []
+
+    def cells() -> Iterator[tuple[str, ...]]:
+        yield "model", "attack", "epsilon", *shown
+        for row in summary["adversarial"]:
+            means = (row[f"mean_{name}"] for name in shown)
+            words = ("" if mean is None else f"{mean:.4g}" for mean in means)
+            yield row["model"], f"{row['attack']} {row['norm']}", row["epsilon_words"], *words
+
+    return ["", "mean distance of the pictures that fooled from their originals:", "", *_aligned(cells())]
+
+
 def _plan_lines(config: AttackConfig, summary: dict[str, Any]) -> list[str]:
     data = summary["data"]
     lines = [
@@ -105,9 +123,12 @@ def _plan_lines(config: AttackConfig, summary: dict[str, Any]) -> list[str]:
         *(f"  model {model['name']} from {model['source']}" for model in summary["models"]),
     ]
     for attack in summary["attacks"]:
-        words = [epsilon_words(epsilon, norm=attack["norm"]) for epsilon in attack["epsilons"]]
+        radii = [math.inf if epsilon is None else epsilon for epsilon in attack["epsilons"]]
+        words = [epsilon_words(epsilon, norm=attack["norm"]) for epsilon in radii]
         epsilons = (
-            f"at epsilon {', '.join(words)}"
+            "without a radius"
+            if radii == [math.inf]
+            else f"at epsilon {', '.join(words)}"
             if config.least_epsilon is None
             else f"for the least epsilon, to {config.least_epsilon:g}, up to {words[-1]}"
         )

@@ -51,11 +51,11 @@ def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -
     """Reads a command line into a frozen dataclass.
 
     The order is: the dataclass' defaults, then ``--config FILE.toml``, then the flags. A field
-    ``batch_size`` is the flag ``--batch-size`` and the TOML key ``batch_size``; its help is its entry under
-    ``Args`` in the dataclass' docstring. A ``tuple`` field takes several values after one flag, a ``bool``
-    field is false until its flag is given; a field with ``metadata={"repeat": True}`` takes a value each time
-    its flag is given; one with ``metadata={"positional": True}`` has no flag; one with ``choices`` in its
-    metadata lists them.
+    ``batch_size`` is the flag ``--batch-size`` and the TOML key ``batch_size``, a field ``lambda_`` is
+    ``--lambda`` and ``lambda``; its help is its entry under ``Args`` in the dataclass' docstring. A ``tuple``
+    field takes several values after one flag, a ``bool`` field is false until its flag is given; a field with
+    ``metadata={"repeat": True}`` takes a value each time its flag is given; one with
+    ``metadata={"positional": True}`` has no flag; one with ``choices`` in its metadata lists them.
 
     Args:
         options_class: A frozen dataclass; fields without a default are required.
@@ -72,7 +72,7 @@ def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -
     namespace = parser.parse_args(
         [f"{word}+" if word in repeated else word for word in _readable_config(command, argv, fields)]
     )
-    values = {field.name: namespace[field.name] for field in fields}
+    values = {field.name: namespace[_key(field)] for field in fields}
     for field in fields:
         if isinstance(values[field.name], list):
             values[field.name] = tuple(values[field.name])
@@ -108,9 +108,9 @@ def _check_config(command: Command, path: str, fields: Sequence[Any]) -> None:
         fail(command.name, f"--config: {path} is not TOML ({error})")
     for field in fields:
         takes_several = field.metadata.get("repeat") or isinstance(field.default, tuple)
-        if takes_several and not isinstance(content.get(field.name, []), list):
-            value = json.dumps(content[field.name], default=str)
-            fail(command.name, f"--config: {field.name} in {path} takes a list: {field.name} = [{value}]")
+        if takes_several and not isinstance(content.get(_key(field), []), list):
+            value = json.dumps(content[_key(field)], default=str)
+            fail(command.name, f"--config: {_key(field)} in {path} takes a list: {_key(field)} = [{value}]")
 
 
 def _make_parser(options_class: type[Any], command: Command) -> Any:
@@ -120,7 +120,8 @@ def _make_parser(options_class: type[Any], command: Command) -> Any:
 
     class Parser(ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> typing.NoReturn:  # noqa: ARG002
-            sentence = _in_our_words(" ".join(str(message).split()), types)
+            named = {name.rstrip("_"): kind for name, kind in types.items()}
+            sentence = _in_our_words(" ".join(str(message).split()), named)
             fail(command.name, f"{sentence} ({command.name} --help lists the options)")
 
     class HelpFormatter(DefaultHelpFormatter):
@@ -197,7 +198,12 @@ def _type_arguments(field: dataclasses.Field[Any], kind: Any) -> dict[str, Any]:
 
 
 def _flag(field: dataclasses.Field[Any]) -> str:
-    return field.name if field.metadata.get("positional") else "--" + field.name.replace("_", "-")
+    return field.name if field.metadata.get("positional") else "--" + _key(field).replace("_", "-")
+
+
+def _key(field: dataclasses.Field[Any]) -> str:
+    """The TOML key; a word that Python keeps for itself has an underscore behind it in the dataclass."""
+    return field.name.rstrip("_")
 
 
 def _field_help(options_class: type[Any]) -> dict[str, str]:

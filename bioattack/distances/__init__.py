@@ -1,6 +1,6 @@
 """How far two images are apart, differentiable, by name: ``make_distance("ssim")(reference, images)``.
 
-Nothing heavy is imported before ``Distance`` is asked for or one is made, so that names can be listed at once.
+Nothing heavy is imported before ``Distance`` is asked for or one is made: names can be listed at once.
 """
 
 from typing import TYPE_CHECKING, Any

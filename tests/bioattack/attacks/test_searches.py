@@ -7,7 +7,15 @@ import pytest
 
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.run import attack_images
-from bioattack.attacks.searches import UNTARGETED, Attempts, EpsilonLadder, Finding, LeastEpsilon, Trial
+from bioattack.attacks.searches import (
+    UNTARGETED,
+    Attempts,
+    EpsilonLadder,
+    Finding,
+    LeastEpsilon,
+    NoRadius,
+    Trial,
+)
 from bioattack.errors import InputError
 from bioattack.testing.check_attack import made_up_batch, made_up_classifier
 
@@ -220,3 +228,35 @@ def test_the_least_epsilon_of_every_image_is_certified(how):
     # At low: the attack, run on its own, fails.
     for place in np.flatnonzero(fell & (low > 0))[:5]:
         assert not attacked_at(np.array([place]), epsilons=(float(low[place]),)).is_fooled[0, 0]
+
+
+def without_radius(attempts, *, fooling, fallen_at=math.inf):
+    """Follows the search, in which the trial number ``fooling`` fools; gives the trials and the outcomes."""
+    listed = attempts.list(np.array([3.0, 1.0, 2.0, 0.0]), 0)
+    findings = []
+    while (trial := NoRadius().next_trial(findings, listed, fallen_at)) is not None:
+        findings.append(finding(trial, is_fooled=len(findings) == fooling, length=1.0, margin=-len(findings)))
+    return [one.trial for one in findings], NoRadius().outcomes(findings, listed, fallen_at)
+
+
+def test_without_a_radius_there_is_one_trial_and_one_outcome():
+    trials, (outcome,) = without_radius(ONCE, fooling=0)
+    assert trials == [Trial(math.inf)]
+    assert (outcome.epsilon, outcome.is_fooled, outcome.num_steps) == (math.inf, True, 5)
+    assert math.isnan(outcome.epsilon_high)
+    assert NoRadius().reported_epsilons == (math.inf,)
+
+
+def test_without_a_radius_attempts_go_on_until_one_fools():
+    three = Attempts(num_restarts=3)
+    trials, (outcome,) = without_radius(three, fooling=1)
+    assert [trial.restart for trial in trials] == [0, 1]
+    assert (outcome.is_fooled, outcome.num_steps, outcome.finding.trial.restart) == (True, 10, 1)
+    trials, (outcome,) = without_radius(three, fooling=None)
+    # Of those that do not fool the one that came closest.
+    assert (len(trials), outcome.is_fooled, outcome.finding.trial.restart) == (3, False, 2)
+
+
+def test_without_a_radius_what_has_fallen_is_left_alone():
+    assert without_radius(ONCE, fooling=0, fallen_at=0.5) == ([], [])
+    assert without_radius(Attempts(target=0), fooling=0)[0] == []

@@ -5,6 +5,7 @@ from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.run import make_engine
 from bioattack.attacks.snapshot import restore_engine, save_engine
 from bioattack.testing.check_attack import made_up_batch, made_up_classifier
+from bioattack.testing.made_up_distances import MadeUpFeatures
 
 REQUESTS = {
     "pgd": AttackRequest("pgd", epsilons=(0.03,), num_steps=6),
@@ -18,6 +19,11 @@ REQUESTS = {
     "least epsilon": AttackRequest("pgd", epsilons=(0.04,), num_steps=3, least_epsilon_width=0.005),
     "apgd": AttackRequest("apgd", epsilons=(0.03,), num_steps=6),
     "square": AttackRequest("square", epsilons=(0.05,), num_steps=6),
+    "lagrangian": AttackRequest("lagrangian", distance=MadeUpFeatures(), num_steps=6),
+    "lagrangian in 8 bits": AttackRequest("lagrangian", distance="l2", num_steps=6, is_quantised=True),
+    "ppgd": AttackRequest("ppgd", distance=MadeUpFeatures(), epsilons=(0.2, 0.3), num_steps=3),
+    "lpa": AttackRequest("lpa", distance=MadeUpFeatures(), epsilons=(0.2,), num_steps=10),
+    "perc-al": AttackRequest("perc-al", num_steps=4),
 }
 
 
