@@ -81,7 +81,12 @@ class ReproduceConfig:
             there what they share.
         preset: Sizes: demo (drawn pictures, minutes), small (records of real pictures, two cores), paper (as
             published; it takes a graphics processor).
-        data: Records folder, made by bioattack-build-records; demo draws its own pictures without one.
+        data: Records folder, made by bioattack-build-records; demo draws its own pictures without one. The
+            attacks that people cannot see also take a .zip of ImageNet pictures with its list, a .csv of the
+            same name, beside it.
+        weights: Folder of published weights, for the attacks that people cannot see: of the network that is
+            attacked (mobilenet_v2_imagenet.npz) and of the distances; docs/papers.md lists the files.
+        saliency: SavedModel folder that maps where people look, in place of the classical default.
         seeds: From how many seeds each network is trained.
         seed: The first of them.
         models: Only these networks, by the names that a dry run lists.
@@ -97,6 +102,8 @@ class ReproduceConfig:
     output: Path
     preset: str = dataclasses.field(default="demo", metadata={"choices": tuple(SCALES)})
     data: Path | None = None
+    weights: Path | None = None
+    saliency: Path | None = None
     seeds: int = 1
     seed: int = 0
     models: tuple[str, ...] = ()
@@ -125,6 +132,10 @@ class ReproduceConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name} must be at least 1. Received: {value}")
+        for name in ("weights", "saliency"):
+            value = getattr(self, name)
+            if value is not None and not value.is_dir():
+                raise InputError(f"--{name}: {value} is not a folder")
 
     @property
     def all_seeds(self) -> tuple[int, ...]:

@@ -82,7 +82,7 @@ def describe(
 
 def _subject(config: ReproduceConfig) -> Subject:
     scale = config.scale()
-    if config.data is None:
+    if config.data is None or config.data.suffix == ".zip":
         side = scale.image_size
         return Subject((side, side, 3), _NUM_CLASSES, scale.num_train, scale.num_test, is_assumed=True)
     records = open_records(config.data)

@@ -12,10 +12,13 @@ from bioattack.evaluation.reproduce.config import ReproduceConfig
 from bioattack.evaluation.reproduce.page import REPORT_HTML, REPORT_MARKDOWN
 from bioattack.evaluation.reproduce.workplace import (
     ATTACKS,
+    CLASSIFIERS,
+    DIGITS,
     EVALUATIONS,
     FIGURES,
     MEASUREMENTS,
     MEMORY_RECORDS,
+    PICTURES,
     REBUILT,
     RECORDS,
     RUNS,
@@ -32,7 +35,7 @@ from bioattack.tfrecords_builder.synthetic import SyntheticOptions
 # The settings last: as long as they are there, the folder is known to be one of ours.
 _ENTRIES = (
     *(REPORT_HTML, REPORT_MARKDOWN, SUMMARY, TABLES, FIGURES, MEASUREMENTS, ATTACKS, REBUILT),
-    *(EVALUATIONS, RUNS, MEMORY_RECORDS, RECORDS, SETTINGS),
+    *(EVALUATIONS, RUNS, CLASSIFIERS, PICTURES, DIGITS, MEMORY_RECORDS, RECORDS, SETTINGS),
 )
 
 
@@ -59,7 +62,9 @@ def open_workplace(config: ReproduceConfig, *, needs_records: bool) -> Iterator[
         remove_partials(output)
         # Before the records are drawn or opened, then with what they are.
         _compare(output, settings_of(config, None))
-        records = _open_records(config) if needs_records or config.data else None
+        is_archive = config.data is not None and config.data.suffix == ".zip"
+        is_opened = needs_records or (config.data is not None and not is_archive)
+        records = _open_records(config, needs_records=needs_records) if is_opened else None
         settings = settings_of(config, records)
         _compare(output, settings)
         with replacing(output / SETTINGS) as partial:
@@ -130,8 +135,13 @@ def _compare(output: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _open_records(config: ReproduceConfig) -> Records:
+def _open_records(config: ReproduceConfig, *, needs_records: bool) -> Records:
     if config.data is not None:
+        if config.data.suffix == ".zip":
+            raise InputError(
+                f"--data: {config.name} needs a folder made by bioattack-build-records, and not the archive "
+                f"{config.data}"
+            )
         records = open_records(config.data)
     elif config.preset == "demo":
         records = _draw_records(config)
@@ -141,7 +151,7 @@ def _open_records(config: ReproduceConfig) -> Records:
             "bioattack-build-records"
         )
     for split in ("train", "test"):
-        if split not in records.splits:
+        if needs_records and split not in records.splits:
             raise InputError(f"--data: the records in {records.directory} have no split {split!r}")
     return records
 

@@ -42,6 +42,7 @@ def make_table(entries: Iterable[Entry]) -> dict[str, Entry]:
 
 
 _BIO = "bioattack.evaluation.reproduce.biologically_inspired"
+_SEEN = "bioattack.evaluation.reproduce.imperceptible"
 EXPERIMENTS = make_table(
     [
         Entry(
@@ -87,6 +88,21 @@ EXPERIMENTS = make_table(
             "stronger attacks on the nine networks, and warnings where an attack fails",
             f"{_BIO}:honest",
         ),
+        Entry(
+            "imperceptible",
+            "the paper on attacks that people cannot see in one go: all that follows",
+            f"{_SEEN}:imperceptible",
+        ),
+        Entry("table3.1", "its Table 3.1: success, distances and time of each attack", f"{_SEEN}:table3_1"),
+        Entry("table3.2", "its Table 3.2: how far each attack shifts saliency", f"{_SEEN}:table3_2"),
+        Entry("figure3.1", "its Figure 3.1: one step by SSIM against one step by L2", f"{_SEEN}:figure3_1"),
+        Entry("figure3.2", "its Figure 3.2: pictures, attacked and magnified", f"{_SEEN}:figure3_2"),
+        Entry("figure3.3", "its Figure 3.3: how the distances are spread", f"{_SEEN}:figure3_3"),
+        Entry("figure3.3-lpips", "the same for LPIPS, as in its supplement", f"{_SEEN}:figure3_3_lpips"),
+        Entry("figure3.4", "its Figure 3.4: saliency maps side by side", f"{_SEEN}:figure3_4"),
+        Entry("figure3.5", "its Figure 3.5: success after JPEG and with fewer bits", f"{_SEEN}:figure3_5"),
+        Entry("ablation-lambda", "what the weight of the distance does", f"{_SEEN}:ablation_lambda"),
+        Entry("ablation-epsilon", "what the length of a step does", f"{_SEEN}:ablation_epsilon"),
     ]
 )
 

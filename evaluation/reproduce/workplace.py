@@ -5,6 +5,8 @@ Everything that takes time lies in a file of its own and is not done twice, whic
     OUTPUT/
       settings.json                   what all of it was made with; other settings need another folder
       records/, memory_records/       the drawn pictures of the demonstration
+      pictures/, digits/              records that are attacked with what people cannot see
+      classifiers/                    published networks that are attacked, as .keras files
       runs/LABEL-seedN/               run folders, as bioattack-train makes them
       evaluations/LABEL-seedN/        evaluations, as bioattack-evaluate makes them
       rebuilt/                        the same networks with other options at test time
@@ -40,6 +42,7 @@ from bioattack.training.run_folder import CARD, read_finished_card
 
 SETTINGS, SUMMARY = "settings.json", "summary.json"
 RECORDS, MEMORY_RECORDS = "records", "memory_records"
+PICTURES, DIGITS, CLASSIFIERS = "pictures", "digits", "classifiers"
 RUNS, EVALUATIONS, REBUILT = "runs", "evaluations", "rebuilt"
 ATTACKS, MEASUREMENTS, TABLES, FIGURES = "attacks", "measurements", "tables", "figures"
 
@@ -52,11 +55,13 @@ class Workplace:
         config: What the user gave.
         scale: How large everything is.
         records: The pictures; None where no experiment needs any.
+        kept: What experiments have loaded and others of the same command use again.
     """
 
     config: ReproduceConfig
     scale: Scale
     records: Records | None = None
+    kept: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def output(self) -> Path:
@@ -161,6 +166,12 @@ class Workplace:
             with replacing(path) as partial:
                 partial.write_text(json.dumps(found, indent=2) + "\n")
         return json.loads(path.read_text())
+
+    def keep(self, key: str, make: Callable[[], Any]) -> Any:
+        """Makes something once for all experiments of this command."""
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Writes ``tables/NAME.csv``."""

@@ -53,10 +53,14 @@ def resolve(model, options, scale):
     return {**model_options(model), **presets[scale.model_preset], **options}
 
 
-def test_everything_is_in_one_name():
-    names = {experiment.name for experiment in load_experiments("fixations", SCALES["small"])}
+def test_everything_is_in_one_name_for_each_paper():
+    fixations, imperceptible = (
+        {experiment.name for experiment in load_experiments(name, SCALES["small"])}
+        for name in ("fixations", "imperceptible")
+    )
     outlook = {"fixations", "honest", "branches", "merges", "combinations"}
-    assert names == set(EXPERIMENTS) - outlook
+    assert fixations | imperceptible == set(EXPERIMENTS) - outlook - {"imperceptible"}
+    assert not fixations & imperceptible
 
 
 def test_the_map_of_the_papers_names_them_all():
