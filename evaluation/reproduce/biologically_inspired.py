@@ -36,6 +36,7 @@ from bioattack.evaluation.reproduce.config import Scale
 from bioattack.evaluation.reproduce.costs import costs_section
 from bioattack.evaluation.reproduce.experiment import Experiment, Row, Variant
 from bioattack.evaluation.reproduce.honest import honest_section
+from bioattack.evaluation.reproduce.learning_curves import section_with_learning_curves
 from bioattack.evaluation.reproduce.memory import memory_section
 from bioattack.evaluation.reproduce.robustness import robustness_section
 
@@ -120,7 +121,7 @@ def comparison(_: Scale) -> tuple[Experiment, ...]:
                 "the picture: what it reaches, no claim about eyes can rest on.",
                 _IMPOSSIBLE,
             ),
-            finish=robustness_section,
+            finish=section_with_learning_curves,
             rows=ALL_ROWS,
             pairs=(
                 (RETINAL_BILINEAR.label, RETINAL_DISCRETE.label),
