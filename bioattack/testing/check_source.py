@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from PIL import Image
 from bioattack.tfrecords_builder.build import build
 from bioattack.tfrecords_builder.manifest import Manifest
 from bioattack.tfrecords_builder.registry import source_class
-from bioattack.tfrecords_builder.schema import Example, parse
-from bioattack.tfrecords_builder.source import SPLITS, BuildOptions, Item, Picture, Source
+from bioattack.tfrecords_builder.schema import Example, RowExample, parse, parse_row
+from bioattack.tfrecords_builder.source import SPLITS, BuildOptions, Item, Picture, Row, Source
 from bioattack.tfrecords_builder.splits import key_hash
 from bioattack.tfrecords_builder.tfrecord import read_records
 from bioattack.tfrecords_builder.verify import verify
@@ -27,9 +28,10 @@ def check_source(
     """Checks a source from its options to its finished records.
 
     That its options are documented; that its items are unique, complete and the same each time; that pictures
-    load the same in any order and in a copy sent to a worker; that they decode to what they claim; that the
-    records hold exactly the items, in the shards and the order of their hashes; that two workers write the
-    same bytes as one; and that the finished folder verifies.
+    load the same in any order and in a copy sent to a worker; that they decode to what they claim, and rows
+    of a table lie in the ranges of its attributes; that the records hold exactly the items, in the shards
+    and the order of their hashes; that two workers write the same bytes as one; and that the finished folder
+    verifies.
 
     Args:
         kind: As in ``registry.KINDS``.
@@ -103,8 +105,11 @@ def _check_loading(source: Source, items: list[Item]) -> None:
     backwards = [copy.load(item) for item in reversed(items)]
     _require(backwards[::-1] == first, "a copy of the source, read backwards, gives other bytes")
     for item, picture in zip(items, first, strict=True):
-        _check_picture(item.key, picture)
-        _require(picture.channels <= source.channels, f"{item.key} has more channels than its set")
+        if isinstance(picture, Row):
+            _check_row(source, item.key, picture)
+        else:
+            _check_picture(item.key, picture)
+            _require(picture.channels <= source.channels, f"{item.key} has more channels than its set")
     json.dumps(source.checksums())
     _require(source.checksums() == source.checksums(), "checksums() is different the second time")
 
@@ -118,11 +123,25 @@ def _check_picture(key: str, picture: Picture) -> None:
     _require(len(picture.source_sha256) == 64, f"{key} has no sha256 of its source")
 
 
+def _check_row(source: Source, key: str, row: Row) -> None:
+    _require(source.table is not None, "a source of rows has no table")
+    assert source.table is not None  # noqa: S101 - for the type checker; required above
+    attributes = source.table.attributes
+    _require(len(row.features) == len(attributes), f"{key} has {len(row.features)} features")
+    for attribute, value in zip(attributes, row.features, strict=True):
+        is_valid = math.isfinite(value) and attribute.minimum <= value <= attribute.maximum
+        _require(is_valid, f"{key}: {attribute.name} is {value}")
+        is_whole = not (attribute.is_integer or attribute.categories) or value == int(value)
+        _require(is_whole, f"{key}: {attribute.name} is {value}, which is not a whole number")
+    _require(len(row.source_sha256) == 64, f"{key} has no sha256 of its source")
+
+
 def _check_records(source: Source, items: list[Item], manifest: Manifest, output: Path) -> None:
     by_key = {(item.split, item.key): item for item in items}
     for split, info in manifest.splits.items():
         for index, shard in enumerate(info.shards):
-            examples = [parse(record) for record in read_records(output / shard.name)]
+            read = parse if manifest.table is None else parse_row
+            examples = [read(record) for record in read_records(output / shard.name)]
             hashes = [key_hash(split, example.filename) for example in examples]
             _require(hashes == sorted(hashes), f"{shard.name} is not in the order of the hashes")
             _require(
@@ -133,8 +152,20 @@ def _check_records(source: Source, items: list[Item], manifest: Manifest, output
     _require(not by_key, f"items without a record: {sorted(by_key)}")
 
 
-def _check_example(source: Source, item: Item, example: Example) -> None:
+def _check_example(source: Source, item: Item, example: Example | RowExample) -> None:
     picture = source.load(item)
+    expected: Example | RowExample
+    if isinstance(picture, Row):
+        expected = RowExample(
+            features=picture.features,
+            label=item.label,
+            class_name=source.class_names[item.label],
+            filename=item.key,
+            sha256=picture.source_sha256,
+            groups=item.groups,
+        )
+        _require(example == expected, f"the record of {item.key} is not what the source gives")
+        return
     expected = Example(
         encoded=picture.encoded,
         format=picture.format,
