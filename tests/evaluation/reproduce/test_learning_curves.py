@@ -17,7 +17,7 @@ def workplace(tmp_path):
         for seed in (0, 1):
             folder = tmp_path / f"{row.variant.label}-{seed}"
             folder.mkdir()
-            lines = [f"{epoch},{epoch / 10 + seed / 5},{epoch / 10},2.0" for epoch in (1, 2, 3)]
+            lines = [f"{epoch},{epoch / 10 + seed / 5},{epoch / 20 + seed / 3},2.0" for epoch in (1, 2, 3)]
             (folder / "history.csv").write_text(
                 "\n".join(["epoch,accuracy,test_accuracy,loss", *lines]) + "\n"
             )
