@@ -170,6 +170,9 @@ def draw_curves(workplace: Workplace, name: str, *, rows: Sequence[Row], means: 
         positions = epsilon_positions(set(means["epsilon"]))
         for index, row in enumerate(rows):
             printed = {epsilon: value for epsilon, value in row.published.items() if epsilon in positions}
+            # A line without points would have no place that the layout could go by.
+            if not printed:
+                continue
             figure.axes[0].plot(
                 [positions[epsilon] for epsilon in printed],
                 list(printed.values()),
