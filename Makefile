@@ -9,7 +9,8 @@
 VENV ?= .venv
 PYTHON ?=
 PICTURES ?=
-PYTEST ?=
+# What pytest is told besides; the slow tests and those on real data have calls of their own in .ci/run.
+PYTEST ?= -m "not slow"
 DEMO ?= $(if $(PICTURES),demo/own,demo/synthetic)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -19,7 +20,7 @@ REFERENCE_PYTHON ?= python3.11
 
 help:
 	@echo "make demo        build pictures, train a model on them, attack it, write a report (a few minutes)"
-	@echo "make test        the whole test suite"
+	@echo "make test        the test suite; PYTEST=\"-m slow\" runs the slow tests"
 	@echo "make lint        format, style and types"
 	@echo "make reference   hold the sampler against tensorflow-addons, in an environment of its own"
 	@echo "make clean       remove the virtual environments and the demonstration"

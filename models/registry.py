@@ -34,6 +34,7 @@ def register_model(name: str, target: str) -> None:
     MODELS[name] = target
 
 
+register_model("adult_mlp", "bioattack.models.adult_mlp:adult_mlp")
 register_model("blur", "bioattack.models.blur:blur")
 register_model("branched", "bioattack.models.branched:branched")
 register_model("coarse", "bioattack.models.coarse:coarse")
@@ -82,7 +83,7 @@ def model_options(name: str) -> dict[str, Any]:
 def build_model(
     name: str,
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     num_classes: int,
     preset: str = "small",
     options: Mapping[str, Any] | None = None,
@@ -92,7 +93,8 @@ def build_model(
 
     Args:
         name: One of ``model_names()``.
-        image_shape: ``(height, width, channels)`` of the images.
+        image_shape: ``(height, width, channels)`` of the images; ``(features,)`` for a network that takes
+            rows of a table.
         num_classes: Number of logits, 2 or more.
         preset: ``"small"`` learns in minutes on two cores, ``"paper"`` is the published network.
         options: Options of the builder that replace those of the preset.

@@ -21,6 +21,7 @@ from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
+    NO_IMAGES,
     ImageSize,
     Manifest,
     SplitInfo,
@@ -48,7 +49,7 @@ class Plan:
         arguments: Those that decide what is in the records.
         tasks: All shards.
         counts: Split -> number of pictures of each class.
-        size: ``(height, width)`` of every picture.
+        size: ``(height, width)`` of every picture, or ``(features,)`` of every row of a table.
         size_of: Key of the picture from which ``size`` is.
         estimated_bytes: Of all shards.
         sha256: Over arguments and items, without what only this machine knows (times).
@@ -58,7 +59,7 @@ class Plan:
     arguments: dict[str, Any]
     tasks: tuple[ShardTask, ...]
     counts: dict[str, tuple[int, ...]]
-    size: tuple[int, int]
+    size: tuple[int, ...]
     size_of: str
     estimated_bytes: int
     sha256: str
@@ -79,6 +80,7 @@ class BuildResult:
         class_names: In the order of the labels.
         manifest: Of the finished folder; None after a dry run.
         was_complete: Whether the same records were there already.
+        remarks: What the user should know of the source's pictures, in the form of ``left_out``.
     """
 
     plan: Plan
@@ -86,6 +88,7 @@ class BuildResult:
     class_names: tuple[str, ...]
     manifest: Manifest | None
     was_complete: bool = False
+    remarks: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 def build(kind: str, options: BuildOptions) -> BuildResult:
@@ -117,7 +120,7 @@ def build_source(kind: str, source: Source) -> BuildResult:
     """
     options = source.options
     plan = make_plan(kind, source, options)
-    result = BuildResult(plan, source.left_out, source.class_names, None)
+    result = BuildResult(plan, source.left_out, source.class_names, None, remarks=source.remarks)
     if options.dry_run:
         return result
     output = OutputFolder(options.output)
@@ -182,9 +185,9 @@ def make_plan(kind: str, source: Source, options: BuildOptions) -> Plan:
     )
 
 
-def _sample(source: Source, items: list[Item], *, skip_bad: bool) -> tuple[tuple[int, int], str, float]:
+def _sample(source: Source, items: list[Item], *, skip_bad: bool) -> tuple[tuple[int, ...], str, float]:
     """Reads a few pictures; returns the size of the first, its key, and the mean number of bytes."""
-    first: tuple[tuple[int, int], str] | None = None
+    first: tuple[tuple[int, ...], str] | None = None
     sizes: list[int] = []
     step = max(1, len(items) // SAMPLE)
     for item in [*items[::step][:SAMPLE], *(items if skip_bad else [])]:
@@ -196,8 +199,8 @@ def _sample(source: Source, items: list[Item], *, skip_bad: bool) -> tuple[tuple
             if not skip_bad:
                 raise
             continue
-        first = first or ((picture.height, picture.width), item.key)
-        sizes.append(len(picture.encoded))
+        first = first or (picture.shape, item.key)
+        sizes.append(picture.num_bytes)
     if first is None:
         raise RecordsError("none of the source's pictures can be read")
     return *first, sum(sizes) / len(sizes)
@@ -246,7 +249,11 @@ def _build(plan: Plan, source: Source, options: BuildOptions, output: OutputFold
     with ThreadPoolExecutor(1) as background:
         checksums = background.submit(source.checksums)
         with tqdm(
-            desc="building", total=total, initial=total - num_waiting, unit=" pictures", disable=options.quiet
+            desc="building",
+            total=total,
+            initial=total - num_waiting,
+            unit=" pictures" if source.table is None else " rows",
+            disable=options.quiet,
         ) as bar:
             num_workers = _choose_workers(options.workers, num_waiting)
             results = run_tasks(waiting, write, num_workers=num_workers, progress=_advance(bar))
@@ -288,14 +295,16 @@ def _make_manifest(
     ]
     if lacking or not counts:
         raise RecordsError(f"no picture of {', '.join(lacking) or 'any class'} can be read; mend the source")
+    listing = "pictures_sha256" if source.table is None else "rows_sha256"
     return Manifest(
         kind=plan.kind,
         class_names=source.class_names,
         class_ids=source.class_ids,
-        image=ImageSize(*plan.size, source.channels),
+        image=_image_size(plan, source),
+        table=source.table,
         groups=source.groups,
         splits={split: _split_info(split, counts[split], finished) for split in counts},
-        source=checksums | {"pictures_sha256": _listing_sha256(written)},
+        source=checksums | {listing: _listing_sha256(written)},
         skipped=tuple(skip for shard in finished for skip in shard.skipped),
         left_out=source.left_out,
         duplicates=_find_duplicates(written),
@@ -303,6 +312,13 @@ def _make_manifest(
         versions=_versions(),
         plan_sha256=plan.sha256,
     )
+
+
+def _image_size(plan: Plan, source: Source) -> ImageSize:
+    if source.table is not None:
+        return NO_IMAGES
+    height, width = plan.size
+    return ImageSize(height, width, source.channels)
 
 
 def _split_info(split: str, per_class: tuple[int, ...], finished: list[FinishedShard]) -> SplitInfo:

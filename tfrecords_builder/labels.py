@@ -20,11 +20,13 @@ class LabelColumns:
         file: Names the picture: its path in the source, or its bare name where that is unique.
         label: Its class; rows where it is empty are left out.
         groups: Kept with every record.
+        country: Names its country; empty where no such column is read.
     """
 
     file: str = "file"
     label: str = "label"
     groups: tuple[str, ...] = ()
+    country: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class LabelRow:
         label: As written; empty where the row has none.
         split: As written in the column ``split``; empty without that column.
         groups: Value of each group column.
+        country: As written; empty where no such column is read.
     """
 
     line: int
@@ -44,6 +47,7 @@ class LabelRow:
     label: str
     split: str
     groups: dict[str, str]
+    country: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +117,7 @@ def read_labels(path: Path, columns: LabelColumns) -> list[LabelRow]:
     header, rows = _read_table(Path(path), kind="labels file")
     flags = {columns.file: "--file-column", columns.label: "--label-column"}
     flags |= dict.fromkeys(columns.groups, "--groups")
+    flags |= {columns.country: "--country-column"} if columns.country else {}
     for name, flag in flags.items():
         if header.count(name) != 1:
             number = "no column" if name not in header else "several columns"
@@ -126,6 +131,7 @@ def read_labels(path: Path, columns: LabelColumns) -> list[LabelRow]:
             label=row[columns.label],
             split=row.get(SPLIT_COLUMN, ""),
             groups={name: row[name] for name in columns.groups},
+            country=row[columns.country] if columns.country else "",
         )
         for line, row in rows
     ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bioattack.tfrecords_builder.errors import RecordsError
+from bioattack.tfrecords_builder.table import Table, table_from_json
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
@@ -23,12 +24,16 @@ class ImageSize:
     Args:
         height: In pixels.
         width: In pixels.
-        channels: 1 or 3: decode every picture to this many; a grey JPEG may stand in a set of 3.
+        channels: 1 or 3: decode every picture to this many; a grey JPEG may stand in a set of 3. 0 in a set
+            of rows, which has no pictures.
     """
 
     height: int | None
     width: int | None
     channels: int
+
+
+NO_IMAGES = ImageSize(None, None, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Manifest:
     Args:
         kind: Of the source, as in ``registry.KINDS``.
         class_names: In the order of the labels.
-        image: The pictures' common size.
+        image: The pictures' common size; ``NO_IMAGES`` in a set of rows.
         groups: Names of the group columns; each record has ``image/group/<name>``.
         splits: ``"train"`` and ``"test"``, those that have records.
         source: The source's own checksums.
@@ -81,6 +86,7 @@ class Manifest:
         versions: Of what wrote the bytes.
         plan_sha256: Over arguments and items; tells whether a command asks for these same records.
         class_ids: An identifier for each class, such as its WordNet id, or None.
+        table: What the features of the rows mean, in a set of rows of a table; None in one of pictures.
         format_version: Of this file.
     """
 
@@ -97,6 +103,7 @@ class Manifest:
     versions: dict[str, str]
     plan_sha256: str
     class_ids: tuple[str, ...] | None = None
+    table: Table | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -108,6 +115,8 @@ class Manifest:
     def to_json(self) -> str:
         """The file's text; the same manifest gives the same text."""
         content = dataclasses.asdict(self) | {"fingerprint": self.fingerprint}
+        if self.table is None:
+            del content["table"]
         return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -146,7 +155,7 @@ def _with_types(content: dict[str, Any]) -> dict[str, Any]:
         )
         for name, split in sorted(content["splits"].items(), key=lambda entry: entry[0] != "train")
     }
-    ids = content["class_ids"]
+    ids, table = content["class_ids"], content.get("table")
     return content | {
         "splits": splits,
         "image": ImageSize(**content["image"]),
@@ -154,6 +163,7 @@ def _with_types(content: dict[str, Any]) -> dict[str, Any]:
         "groups": tuple(content["groups"]),
         "skipped": tuple(content["skipped"]),
         "class_ids": None if ids is None else tuple(ids),
+        "table": None if table is None else table_from_json(table),
     }
 
 

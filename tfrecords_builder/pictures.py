@@ -100,6 +100,21 @@ class PictureSource(Source):
         """Tells whether pictures with this label are taken; by default all are."""
         return bool(label)
 
+    def label_columns(self) -> LabelColumns:
+        """Which columns of the labels file are read."""
+        return LabelColumns(self.options.file_column, self.options.label_column, self.options.groups)
+
+    def groups_of(self, row: LabelRow) -> dict[str, str] | None:
+        """The group columns of a picture, or None where it is left out, and counted, because of its row.
+
+        Args:
+            row: With a label that is wanted.
+
+        Raises:
+            RecordsError: If the row cannot be used.
+        """
+        return row.groups
+
     def items(self) -> list[Item]:
         """See ``Source.items``."""
         self.left_out = {}
@@ -161,9 +176,9 @@ class PictureSource(Source):
                     self.leave_out(NO_ROW, file.path)
             elif row.label and not self.wants(row.label):
                 self.leave_out(self.unwanted, file.path)
-            elif row.label:
+            elif row.label and (groups := self.groups_of(row)) is not None:
                 split = self._split_of_row(row) if row.split else place.split
-                labelled.append(_Labelled(file, row.label, split, row.groups))
+                labelled.append(_Labelled(file, row.label, split, groups))
         if not any(file.path in rows for file in pictures):
             raise RecordsError(
                 f"no picture of {self.options.source} has a row in {self.options.labels} (column "
@@ -184,7 +199,6 @@ class PictureSource(Source):
         """Finds each row's picture: by path, by path inside the outer folders, or by unique bare name."""
         options = self.options
         assert options.labels is not None  # noqa: S101 - the caller has asked
-        columns = LabelColumns(options.file_column, options.label_column, options.groups)
         names = Counter(PurePosixPath(file.path).name for file in pictures)
         paths: dict[str, str] = {
             bare: file.path for file in pictures if names[bare := PurePosixPath(file.path).name] == 1
@@ -192,7 +206,7 @@ class PictureSource(Source):
         paths |= {layout.without_prefix(file.path): file.path for file in pictures}
         paths |= {file.path: file.path for file in pictures}
         rows: dict[str, LabelRow] = {}
-        for row in read_labels(options.labels, columns):
+        for row in read_labels(options.labels, self.label_columns()):
             path = paths.get(row.file)
             if path is None:
                 if row.label and self.wants(row.label):

@@ -12,7 +12,9 @@ import tensorflow as tf
 from bioattack.tfrecords_builder import schema
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import Manifest, read_manifest
+from bioattack.tfrecords_builder.parsing import parse_pictures, parse_table
 from bioattack.tfrecords_builder.source import SPLITS
+from bioattack.tfrecords_builder.table import Table
 from bioattack.tfrecords_builder.verify import verify
 
 # Pictures are shuffled while still encoded, a window at a time, so that memory does not follow the data.
@@ -44,8 +46,27 @@ class Records:
         return len(self.manifest.class_names)
 
     @property
+    def table(self) -> Table | None:
+        """What the features mean, where the records are rows of a table; None where they are pictures."""
+        return self.manifest.table
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one picture, or ``(features,)`` of one row of a table."""
+        return self.image_shape if self.table is None else (self.table.num_features,)
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every picture."""
+        """Height, width and channels of every picture.
+
+        Raises:
+            RecordsError: If the records are rows of a table, or the pictures differ in size.
+        """
+        if self.table is not None:
+            raise RecordsError(
+                f"{self.directory} holds rows of a table ({self.table.num_features} attributes) and no "
+                "pictures, which this needs; give records of pictures"
+            )
         image = self.manifest.image
         if image.height is None or image.width is None:
             raise RecordsError(
@@ -92,7 +113,8 @@ class Records:
 
         Returns:
             Batches ``(images, labels)``: float32 ``(batch, height, width, channels)`` in [0, 1], each value
-            k / 255, and int32 ``(batch,)``.
+            k / 255, and int32 ``(batch,)``. Of rows of a table, batches ``(features, labels)``: float32
+            ``(batch, features)``, each attribute on its own scale, categories as codes.
 
         Raises:
             RecordsError: If there is no such split, ``limit`` or ``part`` is out of range, or the pictures
@@ -148,7 +170,8 @@ class Records:
 
         Returns:
             Batches of dictionaries: ``image`` float32 ``(batch, height, width, channels)`` in [0, 1],
-            ``label`` int32, and as strings ``image_id``, ``sha256`` and ``group_<name>`` for each group.
+            ``label`` int32, and as strings ``image_id``, ``sha256`` and ``group_<name>`` for each group. Rows
+            of a table have ``features`` float32 ``(batch, features)`` in place of ``image``.
         """
         self._check(split, limit=limit, part=(0, 1))
         texts = {"image_id": schema.FILENAME, "sha256": schema.SHA256}
@@ -168,7 +191,7 @@ class Records:
 
     def _check(self, split: str, *, limit: int | None, part: tuple[int, int]) -> None:
         """Refuses what cannot be read, before TensorFlow traces anything: it would wrap the error."""
-        _ = self.image_shape, self._limited(split, limit)
+        _ = self.input_shape, self._limited(split, limit)
         if not 0 <= part[0] < part[1]:
             raise RecordsError(f"part must be (index, number) with 0 <= index < number. Received: {part}")
 
@@ -209,11 +232,27 @@ class Records:
         if part != (0, 1):
             records = records.shard(part[1], part[0])
         windows = records.batch(self._window(split)).enumerate()
-        parsed = windows.map(lambda index, window: _parse(window, texts or {}, seeds, index)).prefetch(1)
+        if self.table is not None:
+            return self._rows(windows, texts or {}, seeds).rebatch(batch_size)
+        parsed = windows.map(
+            lambda index, window: parse_pictures(window, texts or {}, seeds, index)
+        ).prefetch(1)
         # Twice as many as there are cores: decoding goes on while a batch is put together.
         num_calls = 2 * (os.cpu_count() or 1)
         pictures = parsed.unbatch().map(self._decode, num_parallel_calls=num_calls, deterministic=True)
         return pictures.batch(batch_size)
+
+    def _rows(
+        self, windows: tf.data.Dataset, texts: dict[str, str], seeds: tf.Tensor | None
+    ) -> tf.data.Dataset:
+        """Rows of a table need no decoding: a window stays whole until it is cut into batches."""
+        num_features = self.input_shape[0]
+
+        def parse_rows(index: tf.Tensor, window: tf.Tensor) -> Any:
+            features, label, values = parse_table(window, texts, seeds, index, num_features=num_features)
+            return {"features": features, "label": label, **values} if texts else (features, label)
+
+        return windows.map(parse_rows).prefetch(1)
 
     def _window(self, split: str) -> int:
         info = self._split(split)
@@ -267,18 +306,6 @@ def explain_read_errors(records: Records) -> Iterator[None]:
             raise
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise RecordsError(f"{records.directory}: {problems[0]}{more}; build the records again") from error
-
-
-def _parse(window: tf.Tensor, texts: dict[str, str], seeds: tf.Tensor | None, index: tf.Tensor) -> Any:
-    """Parses a window of records at once, which is several times faster than one by one, and shuffles it."""
-    if seeds is not None:
-        # Seed, epoch and number of the window, folded into the two numbers that the generator takes.
-        window_seed = tf.random.experimental.stateless_fold_in(seeds, index)
-        window = tf.random.experimental.stateless_shuffle(window, seed=window_seed)
-    features = {name: tf.io.FixedLenFeature([], tf.string) for name in [schema.ENCODED, *texts.values()]}
-    parsed = tf.io.parse_example(window, features | {schema.LABEL: tf.io.FixedLenFeature([], tf.int64)})
-    values = {name: parsed[field] for name, field in texts.items()}
-    return parsed[schema.ENCODED], tf.cast(parsed[schema.LABEL], tf.int32), values
 
 
 def _options() -> tf.data.Options:

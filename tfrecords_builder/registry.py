@@ -42,8 +42,10 @@ KINDS = make_table(
         Kind(
             "folder", f"{_HERE}.folder:Folder", "your own pictures: one folder per class, or a csv of labels"
         ),
+        Kind("geo", f"{_HERE}.geo:Geo", "pictures with the countries they come from, and their incomes"),
         Kind("cifar10", f"{_HERE}.cifar10:Cifar10", "CIFAR-10: .npz, the original archives, or a download"),
         Kind("mnist", f"{_HERE}.mnist:Mnist", "MNIST: .npz, the original idx files, or a download"),
+        Kind("adult", f"{_HERE}.adult:Adult", "UCI Adult: rows of a census, with sex and race"),
         Kind(
             "synthetic", f"{_HERE}.synthetic:Synthetic", "ten classes of drawn objects; needs no data at all"
         ),

@@ -1,4 +1,4 @@
-"""The record schema: one picture as a ``tf.train.Example``, written and read without TensorFlow.
+"""The record schema: one picture, or one row, as a ``tf.train.Example``; needs no TensorFlow.
 
 The message types live in a descriptor pool of their own, so that TensorFlow may be imported beside them.
 """
@@ -22,6 +22,7 @@ CLASS_ID = "image/class/synset"
 FILENAME = "image/filename"
 SHA256 = "image/key/sha256"
 GROUP_PREFIX = "image/group/"
+FEATURES = "row/features"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,28 @@ class Example:
     class_id: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class RowExample:
+    """One record of a set of rows of a table; its fields are those of a picture with ``row/`` for ``image/``.
+
+    Args:
+        features: One value for each attribute of the manifest's table; stored as float32.
+        label: Index into the manifest's ``class_names``.
+        class_name: The label's name.
+        filename: The row's key: the ``image_id`` of every result.
+        sha256: Hex sha256 of the source's own text of the row.
+        groups: Value of each group column.
+    """
+
+    features: tuple[float, ...]
+    label: int
+    class_name: str
+    filename: str
+    sha256: str
+    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+_ROW_TEXT_FIELDS = {"class_name": CLASS_NAME, "filename": FILENAME, "sha256": SHA256}
 _TEXT_FIELDS = {
     "format": FORMAT,
     "class_name": CLASS_NAME,
@@ -89,6 +112,59 @@ def serialise(example: Example) -> bytes:
         feature[group_field(name)].bytes_list.value.append(value.encode())
     serialised: bytes = written.SerializeToString(deterministic=True)
     return serialised
+
+
+def row_field(field: str) -> str:
+    """The feature of a row that corresponds to one of a picture.
+
+    >>> row_field(LABEL)
+    'row/class/label'
+    """
+    return f"row/{field.removeprefix('image/')}"
+
+
+def serialise_row(example: RowExample) -> bytes:
+    """Writes one row of a table as ``tf.train.Example`` wire bytes, the same bytes for the same row.
+
+    >>> row = RowExample((39.0, 1.0), 0, "<=50K", "train/00000", "00", {"sex": "Male"})
+    >>> parse_row(serialise_row(row)) == row
+    True
+    """
+    written = _example_class()()
+    feature: Any = written.features.feature
+    feature[FEATURES].float_list.value.extend(example.features)
+    feature[row_field(LABEL)].int64_list.value.append(example.label)
+    for name, field in _ROW_TEXT_FIELDS.items():
+        feature[row_field(field)].bytes_list.value.append(getattr(example, name).encode())
+    for name, value in example.groups.items():
+        feature[row_field(group_field(name))].bytes_list.value.append(value.encode())
+    serialised: bytes = written.SerializeToString(deterministic=True)
+    return serialised
+
+
+def parse_row(record: bytes) -> RowExample:
+    """Reads what ``serialise_row`` wrote.
+
+    Raises:
+        RecordsError: If the bytes are no record of a row.
+    """
+    read = _example_class()()
+    prefix = row_field(GROUP_PREFIX)
+    try:
+        read.ParseFromString(record)
+        feature: Any = dict(read.features.feature.items())
+        values: dict[str, Any] = {"features": tuple(feature[FEATURES].float_list.value)}
+        values["label"] = feature[row_field(LABEL)].int64_list.value[0]
+        for name, field in _ROW_TEXT_FIELDS.items():
+            values[name] = feature[row_field(field)].bytes_list.value[0].decode()
+    except (message.DecodeError, KeyError, IndexError, UnicodeDecodeError) as error:
+        raise RecordsError(f"this is no record of a row ({error}); build the records again") from error
+    values["groups"] = {
+        name.removeprefix(prefix): feature[name].bytes_list.value[0].decode()
+        for name in sorted(feature)
+        if name.startswith(prefix)
+    }
+    return RowExample(**values)
 
 
 def parse(record: bytes) -> Example:

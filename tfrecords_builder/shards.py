@@ -10,8 +10,8 @@ from typing import Any
 from bioattack.tfrecords_builder.atomic import appearing
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import Shard
-from bioattack.tfrecords_builder.schema import Example, serialise
-from bioattack.tfrecords_builder.source import Item, Picture, Source
+from bioattack.tfrecords_builder.schema import Example, RowExample, serialise, serialise_row
+from bioattack.tfrecords_builder.source import Item, Picture, Row, Source
 from bioattack.tfrecords_builder.tfrecord import frame
 
 SCRATCH_NAME = ".build"
@@ -41,14 +41,14 @@ class ShardWriter:
         source: From which the pictures are loaded.
         output: The records folder.
         skip_bad: Whether a picture that cannot be read is left out.
-        size: ``(height, width)`` that every picture must have.
+        size: ``(height, width)`` that every picture must have, or ``(features,)`` of every row of a table.
         size_of: Key of the picture from which ``size`` is, for the error message.
     """
 
     source: Source
     output: Path
     skip_bad: bool
-    size: tuple[int, int]
+    size: tuple[int, ...]
     size_of: str
 
     def __call__(self, task: ShardTask, progress: Callable[[int], None]) -> "FinishedShard":
@@ -93,7 +93,7 @@ class ShardWriter:
         shard = Shard(task.name, len(written), size_bytes, content_hash.hexdigest())
         return FinishedShard(shard, tuple(written), tuple(skipped), task.fingerprint)
 
-    def _load(self, item: Item, skipped: list[dict[str, str]]) -> Picture | None:
+    def _load(self, item: Item, skipped: list[dict[str, str]]) -> Picture | Row | None:
         try:
             picture = self.source.load(item)
         except RecordsError as error:
@@ -101,15 +101,30 @@ class ShardWriter:
                 raise
             skipped.append({"key": item.key, "split": item.split, "reason": str(error)})
             return None
-        if (picture.height, picture.width) != self.size:
+        if isinstance(picture, Row) and picture.shape != self.size:
+            raise RecordsError(
+                f"{self.size_of} has {self.size[0]} values and {item.key} has {picture.shape[0]}"
+            )
+        if isinstance(picture, Picture) and picture.shape != self.size:
             raise RecordsError(
                 f"{self.size_of} has {self.size[1]} x {self.size[0]} pixels and {item.key} has "
                 f"{picture.width} x {picture.height}; give --size N to bring all to N x N"
             )
         return picture
 
-    def _record(self, item: Item, picture: Picture) -> bytes:
+    def _record(self, item: Item, picture: Picture | Row) -> bytes:
         ids = self.source.class_ids
+        if isinstance(picture, Row):
+            return serialise_row(
+                RowExample(
+                    features=picture.features,
+                    label=item.label,
+                    class_name=self.source.class_names[item.label],
+                    filename=item.key,
+                    sha256=picture.source_sha256,
+                    groups={name: item.groups.get(name, "") for name in self.source.groups},
+                )
+            )
         return serialise(
             Example(
                 encoded=picture.encoded,

@@ -8,6 +8,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from bioattack.tfrecords_builder.table import Table
+
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
 MAX_LEFT_OUT_EXAMPLES = 10
@@ -88,6 +90,39 @@ class Picture:
     channels: int
     source_sha256: str
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width, which all pictures of a set have in common."""
+        return self.height, self.width
+
+    @property
+    def num_bytes(self) -> int:
+        """How much of a shard it takes, about."""
+        return len(self.encoded)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table as it is stored.
+
+    Args:
+        features: One value for each attribute, on its own scale; categories as codes.
+        source_sha256: Hex sha256 of the source's own text of this row.
+    """
+
+    features: tuple[float, ...]
+    source_sha256: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many features there are, which all rows of a set have in common."""
+        return (len(self.features),)
+
+    @property
+    def num_bytes(self) -> int:
+        """How much of a shard it takes, about."""
+        return 4 * len(self.features)
+
 
 class Source(abc.ABC):
     """A set of labelled pictures that can be listed and loaded one by one.
@@ -106,6 +141,9 @@ class Source(abc.ABC):
         class_ids: An identifier for each class where the source has one (WordNet ids), else None.
         groups: Names of the group columns that every item carries.
         left_out: What ``items`` did not list although the source has it: reason -> ``{"count", "examples"}``.
+        remarks: What the user should know of what it did list, in the same form.
+        table: What the features mean, where the source holds rows of a table instead of pictures; filled by
+            ``items`` at the latest.
     """
 
     Options: ClassVar[type[BuildOptions]] = BuildOptions
@@ -114,18 +152,22 @@ class Source(abc.ABC):
     class_names: tuple[str, ...] = ()
     class_ids: tuple[str, ...] | None = None
     groups: tuple[str, ...] = ()
+    table: Table | None = None
     left_out: dict[str, dict[str, Any]]
+    remarks: dict[str, dict[str, Any]]
 
     def __init__(self, options: BuildOptions) -> None:
         self.options = options
         self.left_out = {}
+        self.remarks = {}
 
     def leave_out(self, reason: str, name: str) -> None:
         """Counts one thing that is not listed, and keeps the first names of each reason."""
-        entry = self.left_out.setdefault(reason, {"count": 0, "examples": []})
-        entry["count"] += 1
-        if len(entry["examples"]) < MAX_LEFT_OUT_EXAMPLES:
-            entry["examples"].append(name)
+        _count(self.left_out, reason, name)
+
+    def remark(self, what: str, name: str) -> None:
+        """Counts one thing that is listed and that the user should know of."""
+        _count(self.remarks, what, name)
 
     @abc.abstractmethod
     def items(self) -> list[Item]:
@@ -136,11 +178,11 @@ class Source(abc.ABC):
         """
 
     @abc.abstractmethod
-    def load(self, item: Item) -> Picture:
-        """Reads one picture and brings it into the form in which it is stored.
+    def load(self, item: Item) -> Picture | Row:
+        """Reads one picture, or row of a table, and brings it into the form in which it is stored.
 
         Raises:
-            RecordsError: If this picture cannot be read; the message names it. ``--skip-bad`` skips it.
+            RecordsError: If it cannot be read; the message names it. ``--skip-bad`` skips it.
         """
 
     @abc.abstractmethod
@@ -152,3 +194,10 @@ class Source(abc.ABC):
 
         Does nothing by default. A dry run does not call it.
         """
+
+
+def _count(entries: dict[str, dict[str, Any]], reason: str, name: str) -> None:
+    entry = entries.setdefault(reason, {"count": 0, "examples": []})
+    entry["count"] += 1
+    if len(entry["examples"]) < MAX_LEFT_OUT_EXAMPLES:
+        entry["examples"].append(name)

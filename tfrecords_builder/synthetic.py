@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from bioattack.tfrecords_builder.errors import RecordsError
+from bioattack.tfrecords_builder.gdp import INCOME_COLUMNS, built_in_gdp
 from bioattack.tfrecords_builder.source import SPLITS, BuildOptions, Item, Picture, Source
 from bioattack.tfrecords_builder.synthetic_countries import (
     COUNTRIES,
@@ -66,7 +67,7 @@ class Synthetic(Source):
     example: ClassVar[str] = "--output records --num-train 2000 --num-test 500"
     channels = 3
     class_names = tuple(DRAWERS)
-    groups = ("country",)
+    groups = INCOME_COLUMNS
 
     def __init__(self, options: BuildOptions) -> None:
         super().__init__(options)
@@ -89,7 +90,7 @@ class Synthetic(Source):
             key=f"{split}/{self.class_names[label]}/{index:06d}.png",
             split=split,
             label=label,
-            groups={"country": country},
+            groups=dict(zip(INCOME_COLUMNS, (country, *_income(country)), strict=True)),
             reference=index,
         )
 
@@ -128,6 +129,12 @@ class Synthetic(Source):
             "gdp_per_capita_usd": {country: GDP_PER_CAPITA_USD[country] for country in COUNTRIES},
             "gdp_per_capita_source": f"World Bank, World Development Indicators, {GDP_PER_CAPITA_YEAR}",
         }
+
+
+def _income(country: str) -> tuple[str, str]:
+    """GDP per capita in the year that the bias follows, and income group, as the kind ``geo`` writes them."""
+    group = built_in_gdp(GDP_PER_CAPITA_YEAR).incomes[country].income_group
+    return repr(float(GDP_PER_CAPITA_USD[country])), group
 
 
 def _check(options: SyntheticOptions) -> None:

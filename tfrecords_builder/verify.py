@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import Manifest, Shard, read_manifest
-from bioattack.tfrecords_builder.schema import parse
+from bioattack.tfrecords_builder.schema import parse, parse_row
 from bioattack.tfrecords_builder.tfrecord import read_records
 
 
@@ -53,7 +53,8 @@ def _check_shard(directory: Path, shard: Shard, manifest: Manifest, labels: Coun
         if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
             return "was changed: its sha256 is not the manifest's"
     try:
-        found = [parse(record) for record in read_records(path)]
+        read = parse if manifest.table is None else parse_row
+        found = [read(record) for record in read_records(path)]
     except RecordsError as error:
         return f"cannot be read ({error})"
     if len(found) != shard.num_examples:

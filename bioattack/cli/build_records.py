@@ -75,7 +75,7 @@ def _overview() -> str:
         f"usage: {NAME} KIND [options]",
         f"       {NAME} verify DIR",
         "",
-        "Turns pictures into records.",
+        "Turns pictures, or the rows of a table, into records.",
         "",
     ]
     lines += [f"  {kind.name:<12} {kind.summary}" for kind in KINDS.values()]
@@ -116,11 +116,15 @@ def _warn(result: "BuildResult") -> None:
     for reason, entry in result.left_out.items():
         names = ", ".join(entry["examples"][:3]) + (", ..." if entry["count"] > 3 else "")
         sys.stderr.write(f"left out: {entry['count']} {reason} ({names})\n")
+    for what, entry in result.remarks.items():
+        names = "; ".join(entry["examples"][:3]) + ("; ..." if entry["count"] > 3 else "")
+        sys.stderr.write(f"note: {entry['count']} {what} ({names})\n")
     duplicates = result.manifest.duplicates if result.manifest else {}
     if duplicates.get("num_pairs"):
         named = "; ".join(f"{train} = {test}" for train, test in duplicates["examples"][:3])
+        noun = "pictures" if result.manifest and result.manifest.table is None else "rows"
         sys.stderr.write(
-            f"warning: {duplicates['num_pairs']} pictures of the test split are in the training split too, "
+            f"warning: {duplicates['num_pairs']} {noun} of the test split are in the training split too, "
             f"so that test results will look too good: {named}\n"
         )
 
@@ -131,6 +135,7 @@ def _summary(result: "BuildResult", options: "BuildOptions") -> dict[str, Any]:
         "kind": result.plan.kind,
         "class_names": result.class_names,
         "left_out": result.left_out,
+        "remarks": result.remarks,
     }
     if result.manifest is None:
         return summary | {

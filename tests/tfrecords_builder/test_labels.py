@@ -28,6 +28,13 @@ def test_other_columns_and_quotes(tmp_path):
     assert read_labels(path, LabelColumns("name", "about"))[0].label == "tabby, tabby cat"
 
 
+def test_country_is_read_where_it_is_asked_for(tmp_path):
+    path = _write(tmp_path, "file,label,where\n1.jpg,bee,NA\n")
+    (row,) = read_labels(path, LabelColumns(country="where"))
+    assert (row.country, row.groups) == ("NA", {})
+    assert read_labels(path, LabelColumns())[0].country == ""
+
+
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
@@ -42,6 +49,7 @@ def test_other_columns_and_quotes(tmp_path):
             "has no column 'file'; its columns are name, label: choose with --file-column",
         ),
         ("file,label\n1,2\n", LabelColumns(groups=("country",)), "no column 'country'.*choose with --groups"),
+        ("file,label\n1,2\n", LabelColumns(country="c"), "no column 'c'.*choose with --country-column"),
         ("file,label,label\n1,2,3\n", LabelColumns(), "has several columns 'label'"),
         ("", LabelColumns(), "has no column 'file'"),
         ("file,label\n1,2\n1,2,3\n", LabelColumns(), "line 3: 3 values under 2 column names"),

@@ -6,12 +6,14 @@ import pytest
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import (
     MANIFEST_NAME,
+    NO_IMAGES,
     ImageSize,
     Manifest,
     Shard,
     SplitInfo,
     read_manifest,
 )
+from bioattack.tfrecords_builder.table import Attribute, Table
 
 MANIFEST = Manifest(
     kind="folder",
@@ -34,6 +36,16 @@ def test_round_trip():
     assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
     bare = dataclasses.replace(MANIFEST, class_ids=None)
     assert Manifest.from_json(bare.to_json()) == bare
+
+
+def test_round_trip_of_a_set_of_rows():
+    sex = Attribute("sex", "categorical", 0.0, 1.0, 0.7, 0.46, is_protected=True, categories=("f", "m"))
+    age = Attribute("age", "continuous", 17.0, 90.0, 38.4, 13.1)
+    rows = dataclasses.replace(MANIFEST, image=NO_IMAGES, table=Table((age, sex)))
+    assert Manifest.from_json(rows.to_json()) == rows
+    assert json.loads(rows.to_json())["table"]["attributes"][1]["categories"] == ["f", "m"]
+    # Those of pictures are as they were before there were rows.
+    assert "table" not in json.loads(MANIFEST.to_json())
 
 
 def test_fingerprint_follows_the_shards_alone():
@@ -60,6 +72,7 @@ def _changed(**changes):
         (_changed(fingerprint="0"), "was changed after it was written"),
         (_changed(splits={"train": 3}), "cannot be read"),
         (_changed(surprise=1), "cannot be read"),
+        (_changed(table={"attributes": [{"name": "age"}]}), "cannot be read"),
     ],
 )
 def test_bad_manifests_are_refused(tmp_path, text, message):

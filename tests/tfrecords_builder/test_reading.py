@@ -15,6 +15,7 @@ from bioattack.tfrecords_builder.arrays import ArrayOptions
 from bioattack.tfrecords_builder.build import build
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.folder import FolderOptions
+from bioattack.tfrecords_builder.gdp import INCOME_COLUMNS
 from bioattack.tfrecords_builder.reading import explain_read_errors, open_records
 from bioattack.tfrecords_builder.schema import parse
 from bioattack.tfrecords_builder.synthetic import SyntheticOptions
@@ -63,7 +64,7 @@ def order(dataset, folder, split="train"):
 def test_what_is_known_at_once(records):
     assert records.class_names[:3] == ("car", "chair", "fish")
     assert (records.num_classes, records.image_shape) == (10, (SIZE, SIZE, 3))
-    assert (records.groups, records.splits) == (("country",), ("train", "test"))
+    assert (records.groups, records.splits) == (INCOME_COLUMNS, ("train", "test"))
     assert (records.num_examples("train"), records.num_examples("test")) == (NUM_TRAIN, NUM_TEST)
     # 53 = 3 * 16 + 5
     assert records.steps_per_epoch("train", 16) == 4
@@ -173,7 +174,8 @@ def test_examples(records, folder):
     expected = stored(folder, "test")
     batches = list(records.examples("test", batch_size=8).as_numpy_iterator())
     assert [len(batch["label"]) for batch in batches] == [8, 8, 4]
-    assert set(batches[0]) == {"image", "label", "image_id", "sha256", "group_country"}
+    groups = {f"group_{name}" for name in INCOME_COLUMNS}
+    assert set(batches[0]) == {"image", "label", "image_id", "sha256", *groups}
     found = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     assert (found["image"].dtype, found["label"].dtype) == (np.float32, np.int32)
     for index, example in enumerate(expected):

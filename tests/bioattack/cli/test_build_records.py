@@ -127,7 +127,7 @@ def test_verify_of_something_else_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give a kind first: imagenet10, folder, cifar10, mnist, synthetic"),
+        ([], "give a kind first: imagenet10, folder, geo, cifar10, mnist, adult, synthetic"),
         (["fodler"], "Received: 'fodler'"),
         (["folder", "--output", "o"], "--source"),
         (["folder", "--source", "nothing", "--output", "o"], "there is no file or folder nothing"),

@@ -38,7 +38,7 @@ def answers_of_files(run, images, *, num_calls=1):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", [name for name in model_names() if name != "adult_mlp"])
 def test_trains_and_its_files_agree(name, records_of_32_pixels, tmp_path):
     run = tmp_path / "run"
     result = train(
