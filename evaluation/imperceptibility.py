@@ -1,13 +1,12 @@
 """How little an attack can be seen: success, distances and time, read off long tables, with intervals."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from bioattack.distances import Distance
 from bioattack.evaluation.defences import with_wilson
 
 NUM_RESAMPLES = 2000
@@ -41,40 +40,6 @@ def bootstrap_mean(values: Any, *, num_resamples: int = NUM_RESAMPLES, seed: int
     drawn = np.random.default_rng(seed).integers(0, len(values), (num_resamples, len(values)))
     low, high = np.quantile(values[drawn].mean(axis=1), (0.025, 0.975))
     return Mean(float(values.mean()), float(low), float(high))
-
-
-def measure_distances(
-    originals: np.ndarray, images: np.ndarray, distances: Mapping[str, Distance], *, batch_size: int = 16
-) -> pd.DataFrame:
-    """Measures pictures, saved or not, from their originals.
-
-    Args:
-        originals: ``(pictures, height, width, channels)``, float32, [0, 1].
-        images: The same shape.
-        distances: By the name of their column.
-        batch_size: Pictures per call.
-
-    Returns:
-        One row for each picture, one column for each distance.
-
-    >>> from bioattack.distances import make_distance
-    >>> originals = np.zeros((2, 4, 4, 3), "float32")
-    >>> measure_distances(originals, originals + 0.5, {"linf": make_distance("linf")})["linf"].tolist()
-    [0.5, 0.5]
-    """
-    return pd.DataFrame(
-        {
-            name: np.concatenate(
-                [
-                    distance(
-                        originals[start : start + batch_size], images[start : start + batch_size]
-                    ).numpy()
-                    for start in range(0, len(images), batch_size)
-                ]
-            )
-            for name, distance in distances.items()
-        }
-    )
 
 
 def imperceptibility_table(results: pd.DataFrame, *, distances: Sequence[str]) -> pd.DataFrame:

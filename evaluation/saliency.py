@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from bioattack.classifier.classifier import first_line
 from bioattack.distances import make_distance
 from bioattack.errors import InputError
 from bioattack.evaluation.minimum_barrier import minimum_barrier_saliency
@@ -125,7 +126,13 @@ def _load_saved_model(path: Path) -> SaliencyFunction:
 
     def call(images: np.ndarray, owner: Any = loaded) -> Any:
         # The loaded object is kept: its variables are freed with it.
-        return owner.signatures["serving_default"](**{names[0]: tf.constant(images)})
+        try:
+            return owner.signatures["serving_default"](**{names[0]: tf.constant(images)})
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise InputError(
+                f"saliency model {path} cannot be shown pictures of shape {images.shape[1:]} "
+                f"({first_line(error)})"
+            ) from error
 
     return call
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bioattack.distances.numpy_files import read_numpy_archive
 from bioattack.distances.pieapp_network import PUBLISHED_DESIGN, TAPS, PieAppDesign
 from bioattack.distances.torch_files import read_torch_file
 
@@ -87,10 +88,7 @@ def save_pieapp_weights(path: str | Path, weights: PieAppWeights) -> None:
 
 
 def _load_own(path: Path) -> PieAppWeights:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}")
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = read_numpy_archive(path)
     try:
         first_stride, relu = int(arrays.pop("first_stride")), bool(arrays.pop("relu_after_weight"))
         widths = tuple(arrays[f"conv{number}/bias"].shape[0] for number in range(1, TAPS[-1] + 1))

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from bioattack.distances.keras_trunk import KerasTrunk
+from bioattack.distances.numpy_files import read_numpy_archive
 from bioattack.distances.torch_files import read_torch_file
 from bioattack.distances.trunks import (
     TORCHVISION_COLOURS,
@@ -73,13 +74,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is of another kind.
     """
-    path = Path(path)
-    if path.suffix != ".npz":
-        return read_torch_file(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    return read_numpy_archive(path) if Path(path).suffix == ".npz" else read_torch_file(path)
 
 
 def _read(trunk: str, weights: TrunkWeights | None) -> tuple[str, dict[str, np.ndarray], Colours]:

@@ -6,9 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from bioattack.errors import InputError
 from bioattack.evaluation.reproduce.imperceptible_attacks import Contender, Cost, contenders, find_cost
 from bioattack.evaluation.reproduce.imperceptible_judges import Panel, find_judges
-from bioattack.evaluation.reproduce.imperceptible_measure import Attacked, measure_contender, originals
+from bioattack.evaluation.reproduce.imperceptible_measure import (
+    Attacked,
+    check_contenders,
+    measure_contender,
+    originals,
+)
 from bioattack.evaluation.reproduce.imperceptible_sizes import Sizes, sizes_of
 from bioattack.evaluation.reproduce.imperceptible_subject import Subject, open_subject
 from bioattack.evaluation.reproduce.workplace import Workplace
@@ -75,15 +81,31 @@ def _compare(workplace: Workplace) -> Comparison:
     subject, sizes = open_subject(workplace), sizes_of(workplace.config)
     cost = find_cost(workplace.config.weights)
     judges = find_judges(workplace, image_shape=subject.records.image_shape)
+    _check_same_judges(workplace, judges)
     all_contenders = contenders(sizes, cost)
-    attacked = tuple(
-        measure_contender(
+    check_contenders(workplace, subject, all_contenders)
+    # The slow ones last, so that a run that is stopped has left most of the table.
+    measured = {
+        contender.key: measure_contender(
             workplace,
             subject,
             contender,
             num_images=sizes.num_rival_pictures if contender.is_slow else sizes.num_pictures,
             judges=judges.distances,
         )
-        for contender in all_contenders
-    )
+        for contender in sorted(all_contenders, key=lambda contender: contender.is_slow)
+    }
+    attacked = tuple(measured[contender.key] for contender in all_contenders)
     return Comparison(subject, sizes, cost, judges, all_contenders, attacked)
+
+
+def _check_same_judges(workplace: Workplace, judges: Panel) -> None:
+    """Refuses to go on with other judges: another trunk gives other numbers under the same name."""
+    titles = {name: judge.title for name, judge in judges.by_name.items()}
+    before = workplace.remember("judges", lambda: titles)
+    if before != titles:
+        raise InputError(
+            f"--output: the attacks in {workplace.output} were judged by {', '.join(before.values())}, and "
+            f"with these --weights it would be {', '.join(titles.values())}; give another --output, or "
+            "--overwrite"
+        )

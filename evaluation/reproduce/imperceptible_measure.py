@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from bioattack.attacks.request import AttackRequest
+from bioattack.attacks.run import make_attack, make_engine
 from bioattack.classifier import Classifier
 from bioattack.distances import Distance
 from bioattack.evaluation import output_folder
@@ -20,7 +21,7 @@ from bioattack.evaluation.reproduce.imperceptible_attacks import Contender
 from bioattack.evaluation.reproduce.imperceptible_subject import Subject
 from bioattack.evaluation.reproduce.workplace import ATTACKS, Workplace
 from bioattack.evaluation.results import IMAGES, RESULTS, read_results
-from bioattack.evaluation.robustness import RobustnessMeasurement
+from bioattack.evaluation.robustness import Pictures, RobustnessMeasurement
 from bioattack.evaluation.saved_images import PictureWriter, image_folder, image_path
 from bioattack.tfrecords_builder.reading import explain_read_errors
 
@@ -44,6 +45,25 @@ class Attacked:
         return np.stack([_read_png(image_path(self.images, image_id)) for image_id in image_ids])
 
 
+def check_contenders(workplace: Workplace, subject: Subject, contenders: Sequence[Contender]) -> None:
+    """Refuses attacks that cannot be run on these pictures, before any of them is.
+
+    Args:
+        workplace: Where the results go; attacks that are done are not looked at.
+        subject: What is attacked.
+        contenders: The attacks; of those that go by the same distance only one is tried.
+
+    Raises:
+        InputError: If a distance cannot be made, or cannot measure such pictures.
+    """
+    open_ones = [
+        one for one in contenders if not output_folder.is_complete(_folder(workplace, one), has_report=False)
+    ]
+    for request in {(one.request.attack, one.request.norm): one.request for one in open_ones}.values():
+        attack = make_attack(request, num_classes=subject.records.num_classes)
+        attack.check_fit(subject.classifier, subject.records.image_shape)
+
+
 def measure_contender(
     workplace: Workplace,
     subject: Subject,
@@ -64,7 +84,7 @@ def measure_contender(
         classifier: In place of the subject's own, such as the same behind a defence.
     """
     model = classifier or subject.classifier
-    output = workplace.output / ATTACKS / f"imperceptible-{contender.key.replace(':', '-')}"
+    output = _folder(workplace, contender)
     plan = _make_plan(workplace, subject, contender, num_images=num_images, judges=judges, output=output)
     records = subject.records
     pictures = make_pictures(records, plan)
@@ -74,6 +94,7 @@ def measure_contender(
     if not output_folder.is_complete(output, has_report=False):
         workplace.say(f"{contender.title} on {pictures.num_images} pictures")
         with output_folder.held_output(output, identity, overwrite=False) as unfinished:
+            _warm_up(model, contender.request, pictures, batch_size=plan.batch_size)
             measurement = RobustnessMeasurement(
                 [model],
                 pictures,
@@ -86,6 +107,17 @@ def measure_contender(
             measurement.write_table(output / RESULTS)
             write_summary(output, frame, seconds=0.0)
     return _read(output, plan.attacks[0], model=model.name)
+
+
+def _warm_up(classifier: Classifier, request: AttackRequest, pictures: Pictures, *, batch_size: int) -> None:
+    """Makes one step, so that what is done once for each graph is not in the time of the first pictures."""
+    num_classes = int(classifier.logits(next(iter(pictures.batches()))["image"]).shape[1])
+    engine = make_engine(classifier, request, num_classes=num_classes, batch_size=batch_size, seed=0)
+    next(engine.run(pictures.batches()), None)
+
+
+def _folder(workplace: Workplace, contender: Contender) -> Path:
+    return workplace.output / ATTACKS / f"imperceptible-{contender.key.replace(':', '-')}"
 
 
 def _make_plan(

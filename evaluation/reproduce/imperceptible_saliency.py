@@ -12,6 +12,7 @@ from bioattack.evaluation.reproduce.experiment import Experiment
 from bioattack.evaluation.reproduce.imperceptible_comparison import Comparison, compare_attacks
 from bioattack.evaluation.reproduce.imperceptible_measure import Attacked
 from bioattack.evaluation.reproduce.imperceptible_side_by_side import Column, draw_saliency
+from bioattack.evaluation.reproduce.imperceptible_subject import open_subject
 from bioattack.evaluation.reproduce.imperceptible_tables import NORM_TITLES, mean_words, other_scale
 from bioattack.evaluation.reproduce.page import Figure, Section, Table
 from bioattack.evaluation.reproduce.robustness import to_records
@@ -25,7 +26,7 @@ _TITLES = {**NORM_TITLES, "ssim": "1 - SSIM"}
 
 def saliency_section(workplace: Workplace, experiment: Experiment) -> Section:
     """Makes Table 3.2: distances between the saliency maps of originals and of attacked pictures as saved."""
-    comparison, model = compare_attacks(workplace), _model(workplace)
+    model, comparison = _model(workplace), compare_attacks(workplace)
     rows = []
     for contender, attacked in zip(comparison.contenders, comparison.attacked, strict=True):
         workplace.say(f"saliency of {contender.title}")
@@ -53,7 +54,7 @@ def saliency_section(workplace: Workplace, experiment: Experiment) -> Section:
 
 def maps_section(workplace: Workplace, experiment: Experiment) -> Section:
     """Makes Figure 3.4: the maps of originals and attacked pictures side by side."""
-    comparison, model = compare_attacks(workplace), _model(workplace)
+    model, comparison = _model(workplace), compare_attacks(workplace)
     names = comparison.shown(NUM_SHOWN)
     images, _ = comparison.pictures(names)
     rows: list[list[Column]] = []
@@ -85,7 +86,11 @@ def maps_section(workplace: Workplace, experiment: Experiment) -> Section:
 
 
 def _model(workplace: Workplace) -> SaliencyModel:
+    """The model, tried on a picture before hours are spent on attacks."""
     model: SaliencyModel = workplace.keep("saliency", lambda: load_saliency(workplace.config.saliency))
+    if workplace.config.saliency is not None:
+        records = open_subject(workplace).records
+        model(next(records.examples("test", batch_size=1).as_numpy_iterator())["image"])
     return model
 
 

@@ -243,7 +243,8 @@ def _ablation_table(found: pd.DataFrame, columns: dict[str, tuple[str, float]], 
         for row in found.to_dict(orient="records")
     ]
     return Table(
-        "Ours (a = 0): success over the pictures that were right before, means over the successes.",
+        "Ours (a = 0): success over the pictures that were right before, means over the successes, of the "
+        "seconds over all that were attacked.",
         [
             *(symbol, "pictures", "success, %", "success in 8 bits, %"),
             *(title for title, _ in columns.values()),

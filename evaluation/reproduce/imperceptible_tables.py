@@ -100,7 +100,8 @@ def _attacks_table(comparison: Comparison, table: pd.DataFrame) -> Table:
         lines.append(["", "published", "1,000", f"{printed['rate']:g}", DASH, *cells, DASH, DASH])
     return Table(
         "Success over the pictures that were right before, as found and in 8 bits per channel (95 % Wilson "
-        "intervals); means over the successes (95 % bootstrap intervals), bold where smallest.",
+        "intervals); means over the successes, of the seconds over all that were attacked (95 % bootstrap "
+        "intervals), bold where smallest.",
         [
             *("attack", "", "pictures", "success, %", "success in 8 bits, %"),
             *(title for title, _ in columns.values()),

@@ -4,11 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bioattack.distances import make_distance
 from bioattack.evaluation.imperceptibility import (
     bootstrap_mean,
     imperceptibility_table,
-    measure_distances,
     paired_distances,
 )
 
@@ -70,12 +68,3 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_for_many_pictures():
 
 def test_nothing_has_no_mean():
     assert np.isnan(bootstrap_mean([])).all()
-
-
-def test_distances_do_not_depend_on_the_batches():
-    originals, images = np.random.default_rng(0).random((2, 5, 6, 7, 3)).astype(np.float32)
-    distances = {"l1": make_distance("l1"), "far": make_distance("linf")}
-    found = measure_distances(originals, images, distances, batch_size=2)
-    change = np.abs(images.astype(float) - originals).reshape(5, -1)
-    np.testing.assert_allclose(found["l1"], change.sum(1), rtol=1e-5)
-    np.testing.assert_allclose(found["far"], change.max(1), rtol=1e-5)

@@ -79,6 +79,19 @@ def test_a_saved_model_of_two_inputs_is_refused(tmp_path):
         load_saliency(tmp_path / "two")
 
 
+def test_a_saved_model_for_another_size_is_refused_in_one_sentence(tmp_path, images):
+    module = tf.Module()
+    spec = tf.TensorSpec((None, 9, 9, 3), tf.float32)
+    module.serve = tf.function(
+        lambda pictures: tf.reshape(tf.reshape(pictures, (-1, 243))[:, :81], (-1, 9, 9)),
+        input_signature=[spec],
+    )
+    tf.saved_model.save(module, tmp_path / "eye", signatures={"serving_default": module.serve})
+    with pytest.raises(InputError, match=r"cannot be shown pictures of shape \(12, 14, 3\)") as error:
+        load_saliency(tmp_path / "eye")(images)
+    assert "\n" not in str(error.value)
+
+
 def test_the_shift_is_the_norms_of_the_difference():
     random = np.random.default_rng(1)
     maps, moved = random.random((2, 4, 20, 20)).astype(np.float32)

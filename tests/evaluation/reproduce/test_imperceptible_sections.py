@@ -5,17 +5,21 @@ import json
 
 import pandas as pd
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from bioattack.attacks.request import AttackRequest
 from bioattack.classifier import load_classifier
+from bioattack.errors import InputError
 from bioattack.evaluation.findings import DASH
 from bioattack.evaluation.reproduce import imperceptible_comparison, imperceptible_measure
 from bioattack.evaluation.reproduce import imperceptible_digits as digits
+from bioattack.evaluation.reproduce import imperceptible_saliency as saliency_module
 from bioattack.evaluation.reproduce import imperceptible_sizes as sizes_module
 from bioattack.evaluation.reproduce.config import ReproduceConfig
 from bioattack.evaluation.reproduce.experiment import Experiment
 from bioattack.evaluation.reproduce.imperceptible import ablation_lambda
-from bioattack.evaluation.reproduce.imperceptible_attacks import Cost, contenders
+from bioattack.evaluation.reproduce.imperceptible_attacks import Contender, Cost, contenders
 from bioattack.evaluation.reproduce.imperceptible_comparison import compare_attacks
 from bioattack.evaluation.reproduce.imperceptible_saliency import maps_section, saliency_section
 from bioattack.evaluation.reproduce.imperceptible_sections import (
@@ -141,6 +145,62 @@ def test_nothing_is_attacked_twice(workplace, attacks, monkeypatch):
     monkeypatch.setattr(imperceptible_measure, "RobustnessMeasurement", refuse)
     again = Workplace(workplace.config, workplace.scale, kept={"subject": workplace.kept["subject"]})
     assert attacks_section(again, experiment("table3.1", attacks_section)).tables == attacks.tables
+
+
+def test_an_attack_that_cannot_be_run_is_refused_before_any_is(workplace, monkeypatch):
+    config = dataclasses.replace(workplace.config, output=workplace.output.parent / "refused")
+    config.output.mkdir()
+    # 16 pixels, where ours goes by a distance that needs 161; the attack before it would have been run.
+    monkeypatch.setattr(imperceptible_comparison, "find_cost", lambda _: Cost("ms-ssim", (), "MS-SSIM"))
+    fresh = Workplace(config, config.scale(), kept={"subject": workplace.kept["subject"]})
+    with pytest.raises(InputError, match="ms-ssim needs images of 161 x 161 pixels or more"):
+        compare_attacks(fresh)
+    assert not (config.output / "attacks").exists()
+
+
+@pytest.mark.usefixtures("attacks")
+def test_attacks_are_not_gone_on_with_under_a_judge_on_another_trunk(workplace):
+    panel = workplace.kept["judges"]
+    judge = dataclasses.replace(panel.by_name["ssim"], title="1 - SSIM (another trunk)")
+    again = Workplace(workplace.config, workplace.scale, kept={"subject": workplace.kept["subject"]})
+    again.kept["judges"] = dataclasses.replace(panel, by_name={"ssim": judge})
+    with pytest.raises(InputError, match=r"were judged by 1 - SSIM, and .* 1 - SSIM \(another trunk\)"):
+        compare_attacks(again)
+
+
+def test_graphs_are_made_before_the_time_of_pictures_is_taken(workplace, monkeypatch):
+    subject = workplace.kept["subject"]
+    subject = dataclasses.replace(subject, classifier=load_classifier(subject.path, name="tint"))
+    compiled = subject.classifier.compiled_attacks
+    numbers = []
+
+    class Watched(imperceptible_measure.RobustnessMeasurement):
+        def run(self, writers):
+            numbers.append(len(compiled))
+            super().run(writers)
+            numbers.append(len(compiled))
+
+    monkeypatch.setattr(imperceptible_measure, "RobustnessMeasurement", Watched)
+    contender = Contender("warm", "Warm", AttackRequest("pgd-unbounded", num_steps=2))
+    imperceptible_measure.measure_contender(workplace, subject, contender, num_images=2, judges={})
+    assert numbers == [1, 1]
+
+
+def test_a_saliency_model_that_cannot_be_used_is_refused_before_any_attack(workplace, tmp_path, monkeypatch):
+    module = tf.Module()
+    spec = tf.TensorSpec((None, None, None, 3), tf.float32)
+    module.serve = tf.function(lambda pictures: {"map": 2 - pictures[..., 0]}, input_signature=[spec])
+    tf.saved_model.save(module, tmp_path / "eye", signatures={"serving_default": module.serve})
+    config = dataclasses.replace(workplace.config, saliency=tmp_path / "eye")
+
+    def refuse(_):
+        raise AssertionError("attacked")
+
+    monkeypatch.setattr(saliency_module, "compare_attacks", refuse)
+    for finish in (saliency_section, maps_section):
+        fresh = Workplace(config, config.scale(), kept={"subject": workplace.kept["subject"]})
+        with pytest.raises(InputError, match=r"saliency model eye must give values in \[0, 1\]"):
+            finish(fresh, experiment("table3.2", finish))
 
 
 def test_saliency_is_named_and_shifted_more_by_larger_changes(workplace):
