@@ -16,6 +16,7 @@ from bioattack.evaluation.attack_distances import (
     goes_by_distance,
     has_radius,
     json_epsilons,
+    option_files,
     parse_distance_options,
     requested,
     used_distances,
@@ -257,6 +258,8 @@ def make_attack_plan(
     own |= {name.strip("_"): value for name, value in config.distance_flags().items() if value is not None}
     lists = {"judges": list(config.judges), "distance_options": list(config.distance_options)}
     own |= {name: values for name, values in lists.items() if values}
+    if files := option_files(config.distance_options):
+        own["distance_files"] = files
     notes = order_notes({"--epsilons": config.epsilons})
     return MeasurePlan(
         config,

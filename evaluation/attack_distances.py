@@ -1,7 +1,9 @@
 """What a command says of distances and of attacks that go by them; read without TensorFlow."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from bioattack.attacks.registry import ATTACKS, DISTANCE_ATTACKS, find_attack
@@ -135,6 +137,21 @@ def parse_distance_options(
             )
         found[distance] = (*found.get(distance, ()), (name, _value(value)))
     return found
+
+
+def option_files(options: Sequence[str]) -> dict[str, str]:
+    """Gives the SHA-256 of each file that options of distances name, by the option's ``DISTANCE.OPTION``.
+
+    Args:
+        options: As ``DISTANCE.OPTION=VALUE``.
+
+    >>> option_files(["pieapp.stride=6"])
+    {}
+    """
+    files = {key: Path(value) for key, _, value in (option.partition("=") for option in options)}
+    return {
+        key: hashlib.sha256(path.read_bytes()).hexdigest() for key, path in files.items() if path.is_file()
+    }
 
 
 def used_distances(attacks: Sequence[str], judges: Sequence[str], *, distance: str | None) -> list[str]:

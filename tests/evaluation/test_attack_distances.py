@@ -124,3 +124,14 @@ def test_names_mean_attacks():
     names = ("perc-al", "lagrangian-margin", "worst-case", "foolbox:PGD", "pgd-unbounded")
     assert [attack_of(name) for name in names] == ["perc-al", "lagrangian", None, None, "pgd-unbounded"]
     assert json_epsilons((0.5, math.inf)) == [0.5, None]
+
+
+def test_a_replaced_file_of_weights_makes_another_run(tmp_path):
+    file = tmp_path / "pieapp.npz"
+    settings = []
+    for content in (b"old", b"new", b"new"):
+        file.write_bytes(content)
+        options = (f"pieapp.weights={file}",)
+        settings.append(plan(**OURS, distance="pieapp", distance_options=options).settings)
+    assert settings[0] != settings[1] == settings[2]
+    assert "distance_files" not in plan(**OURS, distance="ssim").settings
