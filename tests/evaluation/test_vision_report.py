@@ -42,6 +42,7 @@ def write(output, *classifiers):
     return [path.name for path in write_vision_figures(output, classifiers, PICTURES, class_names=NAMES)]
 
 
+@pytest.mark.slow
 def test_each_model_has_the_picture_that_tells_most(tmp_path):
     names = ("stn", "multi_gaze", "retinal", "resnet20")
     classifiers = [run_folder(tmp_path, name) for name in names]

@@ -97,6 +97,7 @@ def test_random_gazes_in_the_test_are_drawn_anew():
     assert (first[0] != first[1]).any()
 
 
+@pytest.mark.slow
 def test_network_keeps_its_promises():
     check_model(lambda: coarse((40, 36, 1), 3, **_NARROW, upsample=True, seed=0))
 

@@ -121,6 +121,7 @@ def test_retina_comes_first_and_looks_at_the_same_points():
         np.testing.assert_allclose(view[place::5], wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_network_keeps_its_promises():
     options = {**_NARROW, "scales": [4], "dropout": 0.5, "seed": 0}
     check_model(lambda: cortical((48, 52, 1), 3, **options))

@@ -48,6 +48,7 @@ def test_parameters_of_the_published_network(size, shared_weights, num_parameter
     assert model.learning_rate_factors == {"localisation": 0.1}
 
 
+@pytest.mark.slow
 def test_network_with_other_options_keeps_its_promises():
     options = {
         "eye": "cortical",

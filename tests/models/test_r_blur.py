@@ -34,6 +34,7 @@ def test_network_is_that_of_the_baseline(size, preset, num_parameters):
     assert model.get_layer("views").output.shape == (None, size, size, 3)
 
 
+@pytest.mark.slow
 def test_network_with_fixed_noise_keeps_its_promises():
     check_model(lambda: r_blur((32, 32, 3), 4, noise_when_tested="fixed", **SMALL))
 

@@ -139,6 +139,7 @@ _RELOAD = """
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_logits_and_gradients(tmp_path):
     builders = {"retinal": retinal, "multi_gaze": multi_gaze}
     for name, build in builders.items():
