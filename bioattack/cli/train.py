@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bioattack.cli.common import DONE, Command, open_streams, parse, prepare_tensorflow, print_result, run
 from bioattack.training.config import TrainConfig
@@ -50,16 +50,28 @@ def _lines(result: "TrainResult") -> list[str]:
             f"  epochs {result.first_epoch + 1} to {found['epochs']} of {found['steps_per_epoch']:,} steps of"
             f" {found['batch_size']} pictures, {found['steps']:,} steps in all",
             f"  checkpoints of at most {found['checkpoints_bytes'] / 1e6:,.1f} MB in {result.output}",
+            *(f"  {line}" for line in _training_lines(found)),
         ]
     accuracy = found["accuracy"]
     lines = [
         f"{result.output}: {found['model']}, {found['num_parameters']:,} parameters,"
         f" {found['epochs']} epoch{'s' * (found['epochs'] != 1)}, {result.status}",
+        *_training_lines(found),
         f"accuracy on {accuracy['num_train']:,} training pictures: {100 * accuracy['train']:.2f} %",
     ]
     if accuracy["num_test"]:
         lines.append(f"accuracy on {accuracy['num_test']:,} test pictures: {100 * accuracy['test']:.2f} %")
     return lines + found.get("notes", [])  # runs of earlier versions have none
+
+
+def _training_lines(found: dict[str, Any]) -> list[str]:
+    """One line on a way of training with settings of its own; none on the standard one."""
+    settings = found.get("training_options") or {}
+    words = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {str(value).lower()}"
+        for name, value in settings.items()
+    ]
+    return [f"training {found['training']}: {', '.join(words)}"] if words else []
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 
 from bioattack.errors import InputError
 from bioattack.models.registry import MODELS
+from bioattack.training.options import read_training_options
 from bioattack.training.registry import TRAININGS
 
 MODEL_PRESETS = ("small", "paper")
@@ -38,6 +39,9 @@ class TrainConfig:
         training: How the network is trained.
         preset: Sizes: "small" learns in minutes on two cores, "paper" is the published network and length.
         model_options: Options of the network, as in --model-options.width 16.
+        training_options: Options of --training, as in --training-options.epsilon 0.0314; pgd has epsilon,
+            num_steps, relative_step, has_random_start and norm; trades epsilon, num_steps, relative_step,
+            beta and norm; wasserstein gamma, num_steps and is_clipped.
         schedule: Course of the learning rate: "short" warms up and falls along a cosine, "paper" falls in
             four steps; the preset's own unless given.
         epochs: Passes over the training pictures, 0 to 100000; the preset's own unless given. 0 makes a run
@@ -60,6 +64,7 @@ class TrainConfig:
     training: str = dataclasses.field(default="standard", metadata={"choices": tuple(TRAININGS)})
     preset: str = dataclasses.field(default="small", metadata={"choices": MODEL_PRESETS})
     model_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    training_options: dict[str, Any] = dataclasses.field(default_factory=dict)
     schedule: str | None = dataclasses.field(default=None, metadata={"choices": SCHEDULES})
     epochs: int | None = None
     batch_size: int | None = None
@@ -82,12 +87,19 @@ class TrainPlan:
         epochs: Passes over the training pictures.
         batch_size: Pictures per step.
         schedule: ``"short"`` or ``"paper"``.
+        training_options: The settings of the way of training, an object of a class of
+            ``bioattack.training.options``; None where it has none.
     """
 
     config: TrainConfig
     epochs: int
     batch_size: int
     schedule: str
+    training_options: Any = None
+
+    def training_settings(self) -> dict[str, Any]:
+        """Returns every setting of the way of training by name, in plain types; none where it has none."""
+        return {} if self.training_options is None else dataclasses.asdict(self.training_options)
 
     def settings(self) -> dict[str, Any]:
         """Returns what decides the result, in plain types: the content of ``config.toml``.
@@ -98,6 +110,7 @@ class TrainPlan:
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "schedule": self.schedule,
+            "training_options": self.training_settings() or None,
         }
         kept = {name: value for name, value in resolved.items() if name not in _MANNERS and value is not None}
         return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
@@ -121,6 +134,7 @@ def make_plan(config: TrainConfig) -> TrainPlan:
         epochs=epochs if config.epochs is None else config.epochs,
         batch_size=batch_size if config.batch_size is None else config.batch_size,
         schedule=config.schedule or ("paper" if config.preset == "paper" else "short"),
+        training_options=read_training_options(config.training, config.training_options),
     )
     _check_choice("--schedule", plan.schedule, SCHEDULES)
     _check_whole("--epochs", plan.epochs, least=0, most=_MOST_EPOCHS)

@@ -46,6 +46,7 @@ def make_card(
         "model_options": dict(config.model_options),
         "preset": config.preset,
         "training": config.training,
+        "training_options": plan.training_settings(),
         "class_names": list(records.class_names),
         "image_shape": list(records.image_shape),
         "input_range": [0.0, 1.0],

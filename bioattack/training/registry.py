@@ -6,6 +6,9 @@ from typing import Any
 # Each a subclass of ClassifierTraining, in a module of its own; reading this table imports no Keras.
 TRAININGS: dict[str, str] = {
     "standard": "bioattack.training.standard:StandardTraining",
+    "pgd": "bioattack.training.pgd:PgdTraining",
+    "trades": "bioattack.training.trades:TradesTraining",
+    "wasserstein": "bioattack.training.wasserstein:WassersteinTraining",
 }
 
 
