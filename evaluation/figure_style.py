@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -86,6 +87,20 @@ def house_style() -> Iterator[None]:
         # A plain dict: the names that matplotlib's own types list change from release to release.
         cast("dict[str, Any]", mpl.rcParams).update(_SETTINGS)
         yield
+
+
+def set_titles(axes: Axes, title: str, subtitle: str) -> None:
+    """Writes a title above the axes and a smaller line below it."""
+    axes.set_title(title)
+    axes.annotate(
+        subtitle,
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 10),
+        textcoords="offset points",
+        color=MUTED,
+        fontsize=8,
+    )
 
 
 def printable(text: str, *, otherwise: str = "", limit: int = 28) -> str:

@@ -95,7 +95,7 @@ def robustness_figure(
     _mark_chance(axes, len(summary["data"]["class_names"]), side="left")
     _mark_epsilons(axes, positions, norm=norm)
     title = f"{norm_name(norm)}: {_NORM_WORDS.get(norm, 'size of the change')}"
-    _title(axes, title, _attack_words(summary, attack=attack, norm=norm))
+    style.set_titles(axes, title, _attack_words(summary, attack=attack, norm=norm))
     _percent_axis(axes, label="pictures still right")
     if has_legend if has_legend is not None else len(names) > 1:
         _legend(axes, names)
@@ -114,19 +114,6 @@ def _attack_words(summary: dict[str, Any], *, attack: str, norm: str) -> str:
     steps = [row["steps"] for row in protocol["attacks"] if (row["attack"], row["norm"]) == (attack, norm)]
     judged = {"any": "any iterate counts", "last": "the last iterate counts"}[protocol["judged"]]
     return ", ".join([attack.upper(), *(f"{number} steps" for number in steps[:1]), judged])
-
-
-def _title(axes: Axes, title: str, subtitle: str) -> None:
-    axes.set_title(title)
-    axes.annotate(
-        subtitle,
-        (0, 1),
-        xycoords="axes fraction",
-        xytext=(0, 10),
-        textcoords="offset points",
-        color=style.MUTED,
-        fontsize=8,
-    )
 
 
 def _new_figure(*, height: float = style.HEIGHT_INCHES) -> tuple[Figure, Axes]:
@@ -340,7 +327,7 @@ def classes_figure(summary: dict[str, Any]) -> Figure:
         if point
         else "as they are"
     )
-    _title(axes, "Pictures still right, by class", words)
+    style.set_titles(axes, "Pictures still right, by class", words)
     if len(names) > 1:
         _legend(axes, names)
     return figure
@@ -396,7 +383,7 @@ def training_figure(
                 markeredgecolor=style.PAPER,
                 clip_on=False,
             )
-    _title(axes, "Accuracy while training", "dashed: training pictures; solid: held-out ones")
+    style.set_titles(axes, "Accuracy while training", "dashed: training pictures; solid: held-out ones")
     axes.set_xlabel("epoch")
     axes.set_xlim(min(1, most_epochs - 0.5), max(most_epochs, 1.5))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))

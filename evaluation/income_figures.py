@@ -104,16 +104,7 @@ def _accuracy_title(answer: "IncomeAnswer", model: str) -> str:
 def _new_figure(*, title: str, subtitle: str, height: float = style.HEIGHT_INCHES) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(style.WIDTH_INCHES, height), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title)
-    axes.annotate(
-        subtitle,
-        (0, 1),
-        xycoords="axes fraction",
-        xytext=(0, 10),
-        textcoords="offset points",
-        color=style.MUTED,
-        fontsize=8,
-    )
+    style.set_titles(axes, title, subtitle)
     return figure, axes
 
 
