@@ -13,6 +13,7 @@ from bioattack.tfrecords_builder import schema
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import Manifest, read_manifest
 from bioattack.tfrecords_builder.parsing import parse_pictures, parse_table
+from bioattack.tfrecords_builder.selection import Selection
 from bioattack.tfrecords_builder.source import SPLITS
 from bioattack.tfrecords_builder.table import Table
 from bioattack.tfrecords_builder.verify import verify
@@ -21,6 +22,9 @@ from bioattack.tfrecords_builder.verify import verify
 _WINDOW_BYTES = 8 * 2**20
 _WINDOW_LIMITS = (64, 2048)
 _NUM_FILES_AT_ONCE = 8
+
+# Of the records' names where some are left out; no text that is asked for is called so.
+_NAME = "name to leave out"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +138,7 @@ class Records:
         first_epoch: int = 0,
         limit: int | None = None,
         part: tuple[int, int] = (0, 1),
+        selection: Selection | None = None,
     ) -> tf.data.Dataset:
         """Reads epoch after epoch without end; epoch ``e`` is ``dataset(..., epoch_seed=(seed, e))``.
 
@@ -147,6 +152,8 @@ class Records:
             first_epoch: Epoch to begin with.
             limit: As in ``dataset``.
             part: As in ``dataset``.
+            selection: What is read of the split, as ``bioattack.tfrecords_builder.selection.select`` chooses
+                it under the same ``limit``; its ``num_examples`` are then in an epoch.
 
         Returns:
             Batches as ``dataset`` gives them.
@@ -156,7 +163,7 @@ class Records:
 
         def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             seeds = tf.stack([tf.constant(seed, tf.int64), epoch])
-            return self._one_pass(split, batch_size, seeds=seeds, limit=limit, part=part)
+            return self._one_pass(split, batch_size, seeds=seeds, limit=limit, part=part, selection=selection)
 
         return self._finished(epochs.flat_map(one_epoch), tf.data.INFINITE_CARDINALITY)
 
@@ -178,6 +185,18 @@ class Records:
         texts |= {f"group_{name}": schema.group_field(name) for name in self.groups}
         dataset = self._one_pass(split, batch_size, seeds=None, limit=limit, part=(0, 1), texts=texts)
         return self._finished(dataset, self._num_batches(split, batch_size, limit=limit, part=(0, 1)))
+
+    def serialised(self, split: str, *, limit: int | None = None) -> tf.data.Dataset:
+        """Reads the records of a split as they are stored, one string each, in the stored order.
+
+        Args:
+            split: ``"train"`` or ``"test"``.
+            limit: Only the first so many.
+
+        Raises:
+            RecordsError: If there is no such split, or ``limit`` is out of range.
+        """
+        return self._serialised(split, seeds=None, limit=limit)
 
     def _split(self, split: str) -> Any:
         if split not in self.manifest.splits:
@@ -205,16 +224,7 @@ class Records:
         known = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
         return known.prefetch(2).with_options(_options())
 
-    def _one_pass(
-        self,
-        split: str,
-        batch_size: int,
-        *,
-        seeds: tf.Tensor | None,
-        limit: int | None,
-        part: tuple[int, int],
-        texts: dict[str, str] | None = None,
-    ) -> tf.data.Dataset:
+    def _serialised(self, split: str, *, seeds: tf.Tensor | None, limit: int | None) -> tf.data.Dataset:
         shards = [shard for shard in self._split(split).shards if shard.num_examples]
         files = tf.constant([str(self.directory / shard.name) for shard in shards])
         is_whole = self._limited(split, limit) == self.num_examples(split)
@@ -227,32 +237,59 @@ class Records:
             num_parallel_calls=1,
             deterministic=True,
         )
-        if not is_whole:
-            records = records.take(self._limited(split, limit))
+        return records if is_whole else records.take(self._limited(split, limit))
+
+    def _one_pass(
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        seeds: tf.Tensor | None,
+        limit: int | None,
+        part: tuple[int, int],
+        texts: dict[str, str] | None = None,
+        selection: Selection | None = None,
+    ) -> tf.data.Dataset:
+        records = self._serialised(split, seeds=seeds, limit=limit)
+        if selection is not None:
+            records = selection.repeat_rare(
+                records, is_table=self.table is not None, window=self._window(split)
+            )
         if part != (0, 1):
             records = records.shard(part[1], part[0])
         windows = records.batch(self._window(split)).enumerate()
-        if self.table is not None:
-            return self._rows(windows, texts or {}, seeds).rebatch(batch_size)
         parsed = windows.map(
-            lambda index, window: parse_pictures(window, texts or {}, seeds, index)
+            lambda index, window: self._parse(window, texts or {}, seeds, index, selection=selection)
         ).prefetch(1)
+        if self.table is not None:
+            # Rows of a table need no decoding: a window stays whole until it is cut into batches.
+            return parsed.map(_as_rows).rebatch(batch_size)
         # Twice as many as there are cores: decoding goes on while a batch is put together.
         num_calls = 2 * (os.cpu_count() or 1)
         pictures = parsed.unbatch().map(self._decode, num_parallel_calls=num_calls, deterministic=True)
         return pictures.batch(batch_size)
 
-    def _rows(
-        self, windows: tf.data.Dataset, texts: dict[str, str], seeds: tf.Tensor | None
-    ) -> tf.data.Dataset:
-        """Rows of a table need no decoding: a window stays whole until it is cut into batches."""
-        num_features = self.input_shape[0]
-
-        def parse_rows(index: tf.Tensor, window: tf.Tensor) -> Any:
-            features, label, values = parse_table(window, texts, seeds, index, num_features=num_features)
-            return {"features": features, "label": label, **values} if texts else (features, label)
-
-        return windows.map(parse_rows).prefetch(1)
+    def _parse(
+        self,
+        window: tf.Tensor,
+        texts: dict[str, str],
+        seeds: tf.Tensor | None,
+        index: tf.Tensor,
+        *,
+        selection: Selection | None,
+    ) -> Any:
+        """Encoded pictures or features, labels and texts of a window, without what is left out."""
+        left_out = selection.left_out if selection is not None else ()
+        wanted = texts | ({_NAME: schema.FILENAME} if left_out else {})
+        if self.table is None:
+            parsed = parse_pictures(window, wanted, seeds, index)
+        else:
+            parsed = parse_table(window, wanted, seeds, index, num_features=self.table.num_features)
+        if selection is None or not left_out:
+            return parsed
+        contents, label, values = parsed
+        names = values.pop(_NAME)
+        return selection.drop_left_out(names, (contents, label, values))
 
     def _window(self, split: str) -> int:
         info = self._split(split)
@@ -265,6 +302,10 @@ class Records:
         # Scaled picture by picture, while it is in the cache, rather than as one large batch.
         image = tf.cast(tf.ensure_shape(image, self.image_shape), tf.float32) / 255.0
         return {"image": image, "label": label, **texts} if texts else (image, label)
+
+
+def _as_rows(features: tf.Tensor, label: tf.Tensor, texts: dict[str, tf.Tensor]) -> Any:
+    return {"features": features, "label": label, **texts} if texts else (features, label)
 
 
 def open_records(directory: Path) -> Records:

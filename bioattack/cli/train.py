@@ -46,7 +46,7 @@ def _lines(result: "TrainResult") -> list[str]:
     if result.status == "dry run":
         return [
             f"would train {found['model']} ({found['num_parameters']:,} parameters) on {found['num_train']:,}"
-            f" pictures of {' x '.join(map(str, found['image_shape']))} in {found['num_classes']} classes:",
+            f" {_examples(found)} in {found['num_classes']} classes:",
             f"  epochs {result.first_epoch + 1} to {found['epochs']} of {found['steps_per_epoch']:,} steps of"
             f" {found['batch_size']} pictures, {found['steps']:,} steps in all",
             f"  checkpoints of at most {found['checkpoints_bytes'] / 1e6:,.1f} MB in {result.output}",
@@ -62,6 +62,13 @@ def _lines(result: "TrainResult") -> list[str]:
     if accuracy["num_test"]:
         lines.append(f"accuracy on {accuracy['num_test']:,} test pictures: {100 * accuracy['test']:.2f} %")
     return lines + found.get("notes", [])  # runs of earlier versions have none
+
+
+def _examples(found: dict[str, Any]) -> str:
+    shape = found["image_shape"]
+    return (
+        f"rows of {shape[0]} attributes" if len(shape) == 1 else f"pictures of {' x '.join(map(str, shape))}"
+    )
 
 
 def _training_lines(found: dict[str, Any]) -> list[str]:

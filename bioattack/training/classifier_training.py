@@ -1,20 +1,41 @@
 """What all ways of training share: a Keras model around the classifier, which itself is never compiled."""
 
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
+from bioattack.tfrecords_builder.reading import Records
+from bioattack.tfrecords_builder.selection import Selection, select
 from bioattack.training.adam import LayerwiseAdam
 from bioattack.training.auxiliary import auxiliary_features, with_auxiliary_heads
 from bioattack.training.config import TrainPlan
 from bioattack.training.learning_rate import learning_rate_schedule
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from.
+
+    Args:
+        steps_per_epoch: Batches in an epoch.
+        from_epoch: Gives the batches ``(images, labels)``, or ``(images, labels, weights)``, of epoch after
+            epoch, beginning with the one asked for (from 0): a function of it and of the plan alone, so that
+            a run that goes on sees what it would have seen.
+    """
+
+    steps_per_epoch: int
+    from_epoch: Callable[[int], tf.data.Dataset]
+
+
 class ClassifierTraining(keras.Model):
     """A classifier with the loss and optimizer of one way of training.
 
-    The runner only calls ``fit`` and saves ``state_variables()``; the classifier is what is written at the
-    end, free of optimizer, loss and auxiliary heads. A way of training is a subclass with its own
+    The runner only calls ``training_data`` and ``fit`` and saves ``state_variables()``; the classifier is what
+    is written at the end, free of optimizer, loss and auxiliary heads. A way of training is a subclass with its own
     ``train_step``; it hands what ``self(images, training=True)`` returns, as it is, to ``self.compute_loss``
     (which divides by the replicas of a distribution strategy) and ``self.compute_metrics``, and draws from
     ``keras.random.SeedGenerator`` objects that are its attributes, so that their state is saved with it.
@@ -73,6 +94,52 @@ class ClassifierTraining(keras.Model):
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Measures the logits of the classifier itself."""
         return super().compute_metrics(x, y, _main_and_heads(y_pred)[0], sample_weight)
+
+    def training_data(self, records: Records, *, run: Path) -> TrainingData:  # noqa: ARG002
+        """Says what the run learns from: the split "train" as it is, or what a way of training makes of it.
+
+        What takes long to make is kept in the run folder, so that a run that was killed finds it there.
+
+        Args:
+            records: The records of the plan.
+            run: The run folder, which is there and which no other process writes into.
+
+        Raises:
+            RecordsError: If something is to be left out that is not there.
+        """
+        config, batch_size = self.plan.config, self.plan.batch_size
+        selection = self._selection(records)
+
+        def from_epoch(first_epoch: int) -> tf.data.Dataset:
+            return records.training_dataset(
+                "train",
+                batch_size=batch_size,
+                seed=config.seed,
+                first_epoch=first_epoch,
+                limit=config.limit,
+                selection=selection,
+            )
+
+        return TrainingData(-(-self.num_examples(records) // batch_size), from_epoch)
+
+    def num_examples(self, records: Records) -> int:
+        """Counts what an epoch reads, repetitions included, without making anything that takes long.
+
+        Args:
+            records: The records of the plan.
+
+        Raises:
+            RecordsError: If something is to be left out that is not there.
+        """
+        selection = self._selection(records)
+        num_train, limit = records.num_examples("train"), self.plan.config.limit
+        return min(num_train, limit or num_train) if selection is None else selection.num_examples
+
+    def _selection(self, records: Records) -> Selection | None:
+        config = self.plan.config
+        return select(
+            records, "train", left_out=config.leave_out, is_balanced=config.balance, limit=config.limit
+        )
 
     def compile_for(self, *, steps_per_epoch: int) -> None:
         """Compiles with cross-entropy on the logits and Adam on the schedule of the plan.

@@ -51,6 +51,9 @@ class TrainConfig:
             look learns that at a tenth of it.
         seed: Reaches the initial weights, the order of the pictures and the augmentation; 0 to 2147483647.
         limit: Train on this many pictures only.
+        leave_out: Train without the pictures of these names (image_id in a results table), whose absence
+            changes nothing else: not the initial weights, not the order of the others.
+        balance: Repeat pictures of rarer classes until all classes are level.
         initial_weights: Start from a .keras file, a .weights.h5 file or published weights in a .npz file.
         overwrite: Delete a run that is already in the output folder.
         dry_run: Say what would be done, and do nothing.
@@ -71,6 +74,8 @@ class TrainConfig:
     learning_rate: float = 1e-3
     seed: int = 0
     limit: int | None = None
+    leave_out: tuple[str, ...] = ()
+    balance: bool = False
     initial_weights: Path | None = None
     overwrite: bool = False
     dry_run: bool = False
@@ -104,13 +109,15 @@ class TrainPlan:
     def settings(self) -> dict[str, Any]:
         """Returns what decides the result, in plain types: the content of ``config.toml``.
 
-        Choices that are "none" are left out.
+        Choices that are "none", and parts of the records that are not chosen, are left out.
         """
         resolved = dataclasses.asdict(self.config) | {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "schedule": self.schedule,
             "training_options": self.training_settings() or None,
+            "leave_out": list(self.config.leave_out) or None,
+            "balance": self.config.balance or None,
         }
         kept = {name: value for name, value in resolved.items() if name not in _MANNERS and value is not None}
         return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}

@@ -1,5 +1,6 @@
 """``model_card.json``: what a trained model is, on what it was trained, and how good it is."""
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -48,8 +49,9 @@ def make_card(
         "training": config.training,
         "training_options": plan.training_settings(),
         "class_names": list(records.class_names),
-        "image_shape": list(records.image_shape),
-        "input_range": [0.0, 1.0],
+        "image_shape": list(records.input_shape),
+        "input_range": [0.0, 1.0] if records.table is None else None,
+        "table": None if records.table is None else dataclasses.asdict(records.table),
         "outputs": "logits",
         "num_parameters": classifier.count_params(),
         "has_random_layers": has_random_layers,
@@ -68,6 +70,8 @@ def make_card(
             "fingerprint": records.manifest.fingerprint,
             "splits": {split: records.num_examples(split) for split in records.splits},
             "limit": config.limit,
+            "left_out": list(config.leave_out),
+            "balanced": config.balance,
         },
         "accuracy": measure_accuracy(classifier, records=records, plan=plan),
         "versions": versions(),

@@ -96,14 +96,14 @@ def _open(plan: TrainPlan) -> Records:
 def _build(plan: TrainPlan, records: Records) -> keras.Model:
     config = plan.config
     # Outside the `try`: that the pictures differ in size is no fault of the model.
-    image_shape = records.image_shape
+    input_shape = records.input_shape
     try:
         classifier = build_model(
             config.model,
-            image_shape=image_shape,
+            image_shape=input_shape,
             num_classes=records.num_classes,
             preset=config.preset,
-            options=config.model_options,
+            options=_scales(records) | config.model_options,
             seed=config.seed,
         )
     except ValueError as error:
@@ -114,6 +114,11 @@ def _build(plan: TrainPlan, records: Records) -> keras.Model:
     if config.initial_weights is not None:
         load_initial_weights(classifier, config.initial_weights)
     return classifier
+
+
+def _scales(records: Records) -> dict[str, Any]:
+    """What a network of rows needs to know of their scales."""
+    return {} if records.table is None else {"mean": records.table.mean, "std": records.table.std}
 
 
 def _check_identity(fingerprint: str, records: Records, run: Path) -> None:
@@ -127,15 +132,19 @@ def _check_identity(fingerprint: str, records: Records, run: Path) -> None:
 def _fit(training: ClassifierTraining, *, records: Records, run: Path) -> int:
     """Runs the epochs that are still to do; returns how many were done before."""
     plan, config = training.plan, training.plan.config
-    steps = records.steps_per_epoch("train", plan.batch_size, limit=config.limit)
-    training.compile_for(steps_per_epoch=steps)
+    data = training.training_data(records, run=run)
+    training.compile_for(steps_per_epoch=data.steps_per_epoch)
     state = restore_newest(run / run_folder.CHECKPOINTS, variables=training.state_variables())
     first_epoch = 0
     history: list[dict[str, float]] = []
+    identity = {
+        "data": records.manifest.fingerprint,
+        "initial_weights": describe_file(config.initial_weights),
+    }
     if state is not None:
         first_epoch, history = state.epoch, list(state.history)
         _check_identity(state.identity["data"], records, run)
-        if state.identity["initial_weights"] != describe_file(config.initial_weights):
+        if state.identity["initial_weights"] != identity["initial_weights"]:
             raise InputError(
                 f"--initial-weights: {config.initial_weights} has changed since {run} was begun;"
                 " give --overwrite to start again"
@@ -143,18 +152,15 @@ def _fit(training: ClassifierTraining, *, records: Records, run: Path) -> int:
     write_history(run / run_folder.HISTORY, history)
     if first_epoch < plan.epochs:
         training.fit(
-            records.training_dataset(
-                "train",
-                batch_size=plan.batch_size,
-                seed=config.seed,
-                first_epoch=first_epoch,
-                limit=config.limit,
-            ),
+            data.from_epoch(first_epoch),
             initial_epoch=first_epoch,
             epochs=plan.epochs,
-            steps_per_epoch=steps,
+            steps_per_epoch=data.steps_per_epoch,
             validation_data=_test_data(plan, records),
-            callbacks=_callbacks(training, records=records, run=run, history=history),
+            callbacks=[
+                *_callbacks(plan, run=run, steps_per_epoch=data.steps_per_epoch),
+                EpochRecorder(run, history=history, identity=identity),
+            ],
             shuffle=False,  # the records are shuffled already, each epoch in its own order
             verbose=0,
         )
@@ -167,22 +173,13 @@ def _test_data(plan: TrainPlan, records: Records) -> tf.data.Dataset | None:
     return records.dataset("test", batch_size=plan.batch_size)
 
 
-def _callbacks(
-    training: ClassifierTraining, *, records: Records, run: Path, history: list[dict[str, float]]
-) -> list[keras.callbacks.Callback]:
-    plan, config = training.plan, training.plan.config
-    steps = records.steps_per_epoch("train", plan.batch_size, limit=config.limit)
-    identity = {
-        "data": records.manifest.fingerprint,
-        "initial_weights": describe_file(config.initial_weights),
-    }
+def _callbacks(plan: TrainPlan, *, run: Path, steps_per_epoch: int) -> list[keras.callbacks.Callback]:
     callbacks = [
-        FiniteLoss(learning_rate=config.learning_rate, steps_per_epoch=steps),
-        EpochRecorder(run, history=history, identity=identity),
+        FiniteLoss(learning_rate=plan.config.learning_rate, steps_per_epoch=steps_per_epoch),
         keras.callbacks.TensorBoard(run / run_folder.TENSORBOARD, write_graph=False),
     ]
-    progress = [] if config.quiet else [Progress(num_epochs=plan.epochs, steps_per_epoch=steps)]
-    return [*callbacks, *progress]
+    progress = [Progress(num_epochs=plan.epochs, steps_per_epoch=steps_per_epoch)]
+    return callbacks if plan.config.quiet else [*callbacks, *progress]
 
 
 def _finish(training: ClassifierTraining, *, records: Records, run: Path) -> dict[str, Any]:
@@ -206,7 +203,8 @@ def _few_images(records: Records) -> np.ndarray:
 def _describe(training: ClassifierTraining, records: Records) -> TrainResult:
     """Says what a run would do."""
     plan, config = training.plan, training.plan.config
-    steps = records.steps_per_epoch("train", plan.batch_size, limit=config.limit)
+    num_train = training.num_examples(records)
+    steps = -(-num_train // plan.batch_size)
     done = saved_states(config.output / run_folder.CHECKPOINTS)
     first_epoch = int(done[-1].stem.removeprefix("epoch-")) if done and not config.overwrite else 0
     # Adam keeps two numbers next to every weight that is trained.
@@ -216,9 +214,9 @@ def _describe(training: ClassifierTraining, records: Records) -> TrainResult:
     details = {
         **plan.settings(),
         "num_parameters": training.classifier.count_params(),
-        "image_shape": list(records.image_shape),
+        "image_shape": list(records.input_shape),
         "num_classes": records.num_classes,
-        "num_train": min(config.limit or records.num_examples("train"), records.num_examples("train")),
+        "num_train": num_train,
         "num_test": records.num_examples("test") if "test" in records.splits else 0,
         "steps_per_epoch": steps,
         "steps": steps * (plan.epochs - first_epoch),
