@@ -34,11 +34,12 @@ class TrainingData:
 class ClassifierTraining(keras.Model):
     """A classifier with the loss and optimizer of one way of training.
 
-    The runner only calls ``training_data`` and ``fit`` and saves ``state_variables()``; the classifier is what
-    is written at the end, free of optimizer, loss and auxiliary heads. A way of training is a subclass with its own
-    ``train_step``; it hands what ``self(images, training=True)`` returns, as it is, to ``self.compute_loss``
-    (which divides by the replicas of a distribution strategy) and ``self.compute_metrics``, and draws from
-    ``keras.random.SeedGenerator`` objects that are its attributes, so that their state is saved with it.
+    The runner only calls ``training_data`` and ``fit`` and saves ``state_variables()``; the classifier is
+    what is written at the end, free of optimizer, loss and auxiliary heads. A way of training is a subclass
+    with its own ``train_step``; it hands what ``self(images, training=True)`` returns, as it is, to
+    ``self.compute_loss`` (which divides by the replicas of a distribution strategy) and
+    ``self.compute_metrics``, and draws from ``keras.random.SeedGenerator`` objects that are its attributes,
+    so that their state is saved with it.
 
     Args:
         classifier: Built network from images ``(batch, height, width, channels)`` to logits. Two attributes
