@@ -10,16 +10,21 @@ from bioattack.classifier import Classifier
 from bioattack.defences.bit_depth import BitDepth
 from bioattack.defences.defence import Defence
 from bioattack.defences.jpeg import JpegCompression
+from bioattack.defences.median import MedianSmoothing
 from bioattack.errors import InputError
 
-_KINDS: dict[str, type[BitDepth | JpegCompression]] = {"jpeg": JpegCompression, "bits": BitDepth}
+_KINDS: dict[str, type[BitDepth | JpegCompression | MedianSmoothing]] = {
+    "jpeg": JpegCompression,
+    "bits": BitDepth,
+    "median": MedianSmoothing,
+}
 
 
 def parse_defence(name: str) -> Defence:
     """Makes the defence of a name.
 
     Args:
-        name: ``"jpeg:QUALITY"``, 1 to 100, or ``"bits:NUMBER"``, 1 to 8.
+        name: ``"jpeg:QUALITY"``, 1 to 100, ``"bits:NUMBER"``, 1 to 8, or ``"median:SIZE"``, 2 to 9.
 
     Raises:
         InputError: If there is no such defence.
@@ -30,7 +35,8 @@ def parse_defence(name: str) -> Defence:
     kind, _, strength = name.partition(":")
     if kind not in _KINDS or not strength.isascii() or not strength.isdecimal():
         raise InputError(
-            f"there is no defence {name!r}; there are jpeg:QUALITY (1 to 100) and bits:NUMBER (1 to 8)"
+            f"there is no defence {name!r}; there are jpeg:QUALITY (1 to 100), bits:NUMBER (1 to 8) and"
+            " median:SIZE (2 to 9)"
         )
     return _KINDS[kind](int(strength))
 
@@ -44,7 +50,7 @@ def defend(
         classifier: The classifier.
         defence: A defence, or its name, such as ``"jpeg:75"``.
         gradient: How a gradient passes the defence: ``"none"``, ``"straight-through"``, or ``"smooth"`` for
-            JPEG. The logits are those of the exact defence whichever it is.
+            JPEG and the median. The logits are those of the exact defence whichever it is.
 
     Returns:
         A classifier called ``NAME+jpeg:75``.
