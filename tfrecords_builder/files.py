@@ -120,10 +120,12 @@ class Directory(Files):
         return sorted(files, key=lambda file: file.path), sorted(folders)
 
     def _file(self, relative: Path) -> File:
+        path = self.path / relative
         try:
-            status = (self.path / relative).stat()
+            # A link that leads nowhere is listed; reading it fails, which --skip-bad is for.
+            status = path.lstat() if path.is_symlink() and not path.exists() else path.stat()
         except OSError as error:
-            raise self._error(self.path / relative, error) from error
+            raise self._error(path, error) from error
         return File(relative.as_posix(), status.st_size, (status.st_size, status.st_mtime_ns))
 
     def read(self, file: File) -> bytes:

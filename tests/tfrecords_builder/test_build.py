@@ -360,6 +360,14 @@ def test_bad_pictures_are_skipped_and_listed(options, source, workers, capsys):
         build("folder", options)
 
 
+def test_a_link_that_leads_nowhere_is_a_picture_that_cannot_be_read(options, source):
+    (source / "train/ant/gone.png").symlink_to(source / "nowhere.png")
+    with pytest.raises(RecordsError, match=r"cannot read .*gone\.png: No such file"):
+        build("folder", options)
+    manifest = build("folder", dataclasses.replace(options, skip_bad=True)).manifest
+    assert [skip["key"] for skip in manifest.skipped] == ["train/ant/gone.png"]
+
+
 def test_class_of_which_nothing_can_be_read_is_refused(options, source):
     write_files(source, {f"train/bee/{number}.png": b"bad" for number in range(9)})
     with pytest.raises(RecordsError, match=r"no picture of bee can be read; mend the source"):
