@@ -177,14 +177,16 @@ def _draw_known(axes: Axes, rows: pd.DataFrame, *, strengths: Sequence[int], pla
     )
 
 
-def draw_ablation(path: Path, table: pd.DataFrame, *, setting: str, measures: Mapping[str, str]) -> None:
+def draw_ablation(
+    path: Path, table: pd.DataFrame, *, setting: str, measures: Mapping[str, tuple[str, float]]
+) -> None:
     """Draws what a setting does to success and to distances, a panel each.
 
     Args:
         path: The PNG file.
         table: Rows of ``imperceptibility_table`` with a column ``value``, rising.
         setting: What is changed.
-        measures: Column -> label of its panel.
+        measures: Column -> label of its panel, and the factor that it is drawn with.
     """
     with style.house_style():
         figure = Figure(figsize=(2.6 * (1 + len(measures)), 2.7), layout="constrained")
@@ -193,10 +195,12 @@ def draw_ablation(path: Path, table: pd.DataFrame, *, setting: str, measures: Ma
         _draw_errors(panels[0], places, table, scale=100, names=("rate", "low", "high"))
         panels[0].set_ylim(-2, 102)
         panels[0].set_ylabel("success, %")
-        for axes, (name, label) in zip(panels[1:], measures.items(), strict=True):
-            _draw_errors(axes, places, table, scale=1, names=(f"mean_{name}", f"low_{name}", f"high_{name}"))
+        for axes, (name, (label, scale)) in zip(panels[1:], measures.items(), strict=True):
+            names = (f"mean_{name}", f"low_{name}", f"high_{name}")
+            _draw_errors(axes, places, table, scale=scale, names=names)
             axes.set_ylim(bottom=0)
-            axes.set_ylabel(label)
+            # The network that a distance stands on would not fit beside the panel; the caption names it.
+            axes.set_ylabel(label.partition(" (")[0])
         for axes in panels:
             axes.set_xticks(places, [f"{value:g}" for value in table["value"]])
             axes.set_xlabel(setting)

@@ -216,14 +216,18 @@ def ablation_section(
     workplace.write_table(experiment.name, found)
     columns, symbol = measure_columns(judges), {"weight": "λ", "step_length": "ε"}[setting]
     judge = judges.chosen()
-    measures = {"l2": "L2", "steps": "steps"} | ({judge.name: judge.title} if judge else {})
+    measures = {name: (title, 1.0) for name, title in (("l2", "L2"), ("steps", "steps"))}
+    caption = "Means with 95 % intervals."
+    if judge is not None:
+        measures[judge.name] = judge.title, judge.scale
+        caption += f" Right: {judge.title}."
     draw_ablation(workplace.figure(experiment.name), found, setting=symbol, measures=measures)
     return Section(
         name=experiment.name,
         title=experiment.title,
         paragraphs=(*experiment.text, *facts_of(comparison)),
         tables=[_ablation_table(found, columns, symbol)],
-        figures=[Figure(f"{FIGURES}/{experiment.name}.png", "Means with 95 % intervals.")],
+        figures=[Figure(f"{FIGURES}/{experiment.name}.png", caption)],
         values={"ablation": to_records(found)},
     )
 

@@ -65,7 +65,7 @@ def draw_sweep_example(path):
 def draw_ablation_example(path):
     names = ("rate", "low", "high", "mean_l2", "low_l2", "high_l2")
     table = pd.DataFrame([dict.fromkeys(names, 0.5) | {"value": value} for value in (0, 1, 10)])
-    draw_ablation(path, table, setting="λ", measures={"l2": "L2"})
+    draw_ablation(path, table, setting="λ", measures={"l2": ("L2", 1.0)})
 
 
 @pytest.mark.parametrize(
