@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,7 +9,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from bioattack.errors import InputError
+from bioattack.locking import only_writer
+
+__all__ = ["PARTIAL_MARK", "naming_the_place", "only_writer", "remove_partials", "replacing"]
 
 PARTIAL_MARK = ".partial"
 
@@ -73,25 +74,6 @@ def remove_partials(folder: Path) -> None:
     """Removes what writers that were killed left in a folder."""
     for partial in folder.glob(f"*{PARTIAL_MARK}"):
         _remove(partial)
-
-
-@contextlib.contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process; the system lets go of it when the process ends, however it ends.
-
-    Raises:
-        InputError: If another process holds it.
-    """
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise InputError(
-            f"another process is writing into {folder}; wait for it or give another --output"
-        ) from None
-    finally:
-        os.close(handle)
 
 
 def _flush(path: Path) -> None:

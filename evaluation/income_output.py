@@ -1,23 +1,11 @@
 """Writes the answer to a question about income: summary, tables, figures, report."""
 
-import contextlib
-import fcntl
-import json
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from bioattack.errors import InputError
+from bioattack.evaluation.answer_folder import check_answer_folder, write_answer_folder
 from bioattack.evaluation.income import KIND, IncomeAnswer
-from bioattack.provenance import git_commit, versions
-
-SUMMARY, TABLES, FIGURES, REPORT = "summary.json", "tables", "figures", "report.html"
-_ENTRIES = (REPORT, FIGURES, TABLES, SUMMARY)
-_UNFINISHED = "unfinished"
 
 
 def check_income_output(output: Path, identity: str | None = None, *, overwrite: bool = False) -> bool:
@@ -34,31 +22,7 @@ def check_income_output(output: Path, identity: str | None = None, *, overwrite:
     Raises:
         InputError: If it is a file, or holds other things, or the answer to another question.
     """
-    if output.exists() and not output.is_dir():
-        raise InputError(f"--output: {output} is not a folder; give the name of a new one")
-    if not output.is_dir() or not any(entry.name != _UNFINISHED for entry in output.iterdir()):
-        return False
-    before = _read_summary(output)
-    if before.get("kind") != KIND:
-        raise InputError(
-            f"--output: {output} is not empty and holds no answer of bioattack-fairness income; give the "
-            "name of a new folder"
-        )
-    is_same = before.get("identity") == identity
-    if identity is not None and not is_same and not overwrite:
-        raise InputError(
-            f"--output: {output} holds the answer for other tables or settings; give another --output, or "
-            "--overwrite to replace it"
-        )
-    return is_same and all((output / entry).exists() for entry in _ENTRIES)
-
-
-def _read_summary(output: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((output / SUMMARY).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return check_answer_folder(output, kind=KIND, identity=identity, overwrite=overwrite)
 
 
 def write_income(output: Path, answer: IncomeAnswer) -> None:
@@ -75,49 +39,13 @@ def write_income(output: Path, answer: IncomeAnswer) -> None:
     from bioattack.evaluation.income_figures import write_income_figures
     from bioattack.evaluation.income_report import write_income_report
 
-    output.mkdir(parents=True, exist_ok=True)
-    with _held(output):
-        place = output / _UNFINISHED
-        shutil.rmtree(place, ignore_errors=True)
-        (place / TABLES).mkdir(parents=True)
-        (place / FIGURES).mkdir()
-        summary = {**answer.summary, "versions": _versions(), "git_commit": git_commit()}
-        for name, table in _tables(answer).items():
-            table.to_csv(place / TABLES / f"{name}.csv", index=False)
-        write_income_figures(place / FIGURES, answer)
-        write_income_report(place / REPORT, summary, answer)
-        (place / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
-        for entry in _ENTRIES:
-            _replace(output / entry, place / entry)
-        place.rmdir()
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise InputError(
-            f"another process is writing into {folder}; wait for it or give another --output"
-        ) from None
-    finally:
-        os.close(handle)
-
-
-def _replace(path: Path, new: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    new.replace(path)
-
-
-def _versions() -> dict[str, str]:
-    import importlib.metadata
-
-    return versions() | {
-        name: importlib.metadata.version(name) for name in ("pandas", "statsmodels", "scipy")
-    }
+    write_answer_folder(
+        output,
+        answer.summary,
+        _tables(answer),
+        draw=lambda folder: write_income_figures(folder, answer),
+        report=lambda path, summary: write_income_report(path, summary, answer),
+    )
 
 
 def _tables(answer: IncomeAnswer) -> dict[str, pd.DataFrame]:

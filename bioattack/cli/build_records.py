@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bioattack._version import __version__
 from bioattack.cli.common import (
     CHECK_FAILED,
     DONE,
     Command,
-    fail,
-    open_streams,
     parse,
     prepare_tensorflow,
     print_result,
     run,
+    take_sub_command,
 )
 from bioattack.tfrecords_builder.registry import KINDS, source_class
 
@@ -47,19 +45,12 @@ class VerifyOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    open_streams()
-    words = list(sys.argv[1:] if argv is None else argv)
-    first = words[0] if words else ""
-    if first in ("-h", "--help"):
-        sys.stdout.write(_overview())
+    taken = take_sub_command(NAME, argv, kind="kind", choices=[*KINDS, "verify"], overview=_overview)
+    if taken is None:
         return DONE
-    if first == "--version":
-        sys.stdout.write(f"{NAME} {__version__}\n")
-        return DONE
+    first, words = taken
     if first == "verify":
-        return run(VERIFY, lambda: _verify(parse(VerifyOptions, VERIFY, words[1:])))
-    if first not in KINDS:
-        fail(NAME, f"give a kind first: {', '.join(KINDS)}, or verify. Received: {first!r} ({NAME} --help)")
+        return run(VERIFY, lambda: _verify(parse(VerifyOptions, VERIFY, words)))
     source = source_class(first)
     kind = KINDS[first]
     command = Command(
@@ -67,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         summary=f"Builds records of {kind.summary}.",
         example=f"{NAME} {first} {source.example}",
     )
-    return run(command, lambda: _build(first, parse(source.Options, command, words[1:])))
+    return run(command, lambda: _build(first, parse(source.Options, command, words)))
 
 
 def _overview() -> str:

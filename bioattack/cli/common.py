@@ -47,6 +47,35 @@ def open_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
+def take_sub_command(
+    name: str, argv: Sequence[str] | None, *, kind: str, choices: Sequence[str], overview: Callable[[], str]
+) -> tuple[str, list[str]] | None:
+    """Takes the first word of a command that has several, such as ``bioattack-fairness income``.
+
+    Args:
+        name: The command.
+        argv: The arguments after its name; by default those of the process.
+        kind: What the first word is called, such as "question".
+        choices: The words that it may be.
+        overview: Gives what ``--help`` prints.
+
+    Returns:
+        The word and the arguments after it; ``None`` where help or version was asked for and printed.
+
+    Raises:
+        SystemExit: With code 2 and one sentence on standard error for any other word.
+    """
+    open_streams()
+    words = list(sys.argv[1:] if argv is None else argv)
+    first = words[0] if words else ""
+    if first in ("-h", "--help", "--version"):
+        sys.stdout.write(f"{name} {__version__}\n" if first == "--version" else overview())
+        return None
+    if first not in choices:
+        fail(name, f"give a {kind} first: {', '.join(choices)}. Received: {first!r} ({name} --help)")
+    return first, words[1:]
+
+
 def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -> Options:
     """Reads a command line into a frozen dataclass.
 

@@ -4,32 +4,31 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from bioattack._version import __version__
-from bioattack.cli.common import DONE, fail, open_streams
+from bioattack.cli.common import DONE, take_sub_command
 
 NAME = "bioattack-fairness"
 
-# What is asked -> (the module that answers, what it does).
+# What is asked -> (the module and function that answer, what it does).
 QUESTIONS = {
-    "income": ("bioattack.cli.fairness_income", "whether accuracy depends on the income of a country"),
+    "income": ("bioattack.cli.fairness_income:main", "whether accuracy depends on the income of a country"),
+    "classes": (
+        "bioattack.cli.fairness_scores:classes",
+        "whether some classes are classified, and attacked, better than others",
+    ),
+    "groups": (
+        "bioattack.cli.fairness_scores:groups",
+        "the same for the groups of any column, and the scores of equal treatment",
+    ),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    open_streams()
-    words = list(sys.argv[1:] if argv is None else argv)
-    first = words[0] if words else ""
-    if first in ("-h", "--help"):
-        sys.stdout.write(_overview())
+    taken = take_sub_command(NAME, argv, kind="question", choices=list(QUESTIONS), overview=_overview)
+    if taken is None:
         return DONE
-    if first == "--version":
-        sys.stdout.write(f"{NAME} {__version__}\n")
-        return DONE
-    if first not in QUESTIONS:
-        fail(NAME, f"give a question first: {', '.join(QUESTIONS)}. Received: {first!r} ({NAME} --help)")
-    module = importlib.import_module(QUESTIONS[first][0])
-    return int(module.main(words[1:]))
+    module, _, function = QUESTIONS[taken[0]][0].partition(":")
+    return int(getattr(importlib.import_module(module), function)(taken[1]))
 
 
 def _overview() -> str:

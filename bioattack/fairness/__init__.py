@@ -1,1 +1,1 @@
-"""Whether a classifier works less well for the poor: regression on income, tests, power. No TensorFlow."""
+"""Whether a classifier works less well for some: scores of groups, regression on income. No TensorFlow."""

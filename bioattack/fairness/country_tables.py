@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 RESULTS = "results.csv.gz"
 NO_ATTACK = "none"
 
-_TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0")
+TRUE_WORDS, FALSE_WORDS = ("true", "1", "1.0"), ("false", "0", "0.0")
 _NUMBER_COLUMNS = ("n", "num_images")
 _GDP_COLUMNS = ("gdp", "gdp_per_capita")
 
@@ -158,12 +158,12 @@ def _rows_at(table: "pd.DataFrame", setting: Setting, *, file: Path) -> "pd.Data
 
 def _truths(values: "pd.Series[str]", name: str, *, file: Path) -> "pd.Series[bool]":
     words = values.str.strip().str.lower()
-    is_odd = ~words.isin([*_TRUE, *_FALSE])
+    is_odd = ~words.isin([*TRUE_WORDS, *FALSE_WORDS])
     if is_odd.any():
         raise InputError(
             f"{file}: {name} must be true or false (1 or 0). Received: {values[is_odd].iloc[0]!r}"
         )
-    return words.isin(_TRUE)
+    return words.isin(TRUE_WORDS)
 
 
 def _numbers(values: "pd.Series[str]", name: str, *, file: Path) -> "pd.Series[float]":

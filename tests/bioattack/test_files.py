@@ -1,14 +1,12 @@
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
-from bioattack.errors import InputError
-from bioattack.files import naming_the_place, only_writer, remove_partials, replacing
+from bioattack import files, locking
+from bioattack.files import naming_the_place, remove_partials, replacing
 
 
 def test_file_is_replaced_at_the_end_only(tmp_path):
@@ -80,28 +78,8 @@ def test_partials_are_removed(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["c"]
 
 
-def test_second_writer_is_refused_until_the_first_is_gone(tmp_path):
-    with (
-        only_writer(tmp_path),
-        pytest.raises(InputError, match="another process is writing into"),
-        only_writer(tmp_path),
-    ):
-        pass
-    with only_writer(tmp_path):
-        pass
-
-
-def test_a_killed_writer_lets_go(tmp_path):
-    code = (
-        "import os, pathlib, signal, sys\n"
-        "from bioattack.files import only_writer\n"
-        "with only_writer(pathlib.Path(sys.argv[1])):\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=os.environ, check=False)
-    assert killed.returncode == -9
-    with only_writer(tmp_path):
-        pass
+def test_lock_is_the_one_that_needs_no_tensorflow():
+    assert files.only_writer is locking.only_writer
 
 
 def test_only_what_was_written_is_brought_to_the_disk(tmp_path, monkeypatch):

@@ -174,3 +174,37 @@ def test_closed_streams_do_not_stop_a_command_nor_reach_its_files(closed, tmp_pa
         [sys.executable, "-c", code], check=True, preexec_fn=close, cwd=Path(common.__file__).parents[2]
     )
     assert (tmp_path / "file").read_text() == "whole"
+
+
+def _take(argv, capsys):
+    taken = common.take_sub_command(
+        "bioattack-try", argv, kind="question", choices=["one", "two"], overview=lambda: "usage: try\n"
+    )
+    return taken, capsys.readouterr().out
+
+
+def test_sub_command_is_the_first_word(capsys, monkeypatch):
+    assert _take(["two", "--help"], capsys) == (("two", ["--help"]), "")
+    monkeypatch.setattr(sys, "argv", ["bioattack-try", "one"])
+    assert _take(None, capsys) == (("one", []), "")
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_of_a_command_with_sub_commands(word, capsys):
+    assert _take([word], capsys) == (None, "usage: try\n")
+
+
+def test_version_of_a_command_with_sub_commands(capsys):
+    assert _take(["--version"], capsys) == (None, f"bioattack-try {common.__version__}\n")
+
+
+@pytest.mark.parametrize("argv", [[], ["three"]])
+def test_unknown_sub_command_is_one_sentence(argv, capsys):
+    with pytest.raises(SystemExit) as stop:
+        _take(argv, capsys)
+    assert stop.value.code == common.BAD_INPUT
+    received = argv[0] if argv else ""
+    expected = (
+        f"bioattack-try: give a question first: one, two. Received: {received!r} (bioattack-try --help)\n"
+    )
+    assert capsys.readouterr().err == expected

@@ -95,7 +95,7 @@ def test_results_tables_of_evaluations(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "give a question first: income. Received: ''"),
+        ((), "give a question first: income, classes, groups. Received: ''"),
         (("wealth",), "Received: 'wealth'"),
         (("income", "--output", "x"), "--results is required"),
         (("income", "--results", "no.csv", "--output", "x"), "there is no table no.csv"),
