@@ -1,4 +1,4 @@
-"""Attacked pictures as records that are read like any others, with where they come from in the manifest."""
+"""Attacked pictures, or rows, as records that are read like any others; the manifest says where from."""
 
 import dataclasses
 import hashlib
@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bioattack.evaluation.attack_distances import json_epsilons
 from bioattack.evaluation.config import PlannedAttack
 from bioattack.evaluation.results import ADVERSARIAL_RECORDS, IMAGES, read_results
-from bioattack.evaluation.saved_images import image_folder, image_path
+from bioattack.evaluation.saved_images import image_folder, image_path, row_path
 from bioattack.tfrecords_builder.build import build_source
 from bioattack.tfrecords_builder.reading import Records
-from bioattack.tfrecords_builder.source import BuildOptions, Item, Picture, Source
+from bioattack.tfrecords_builder.source import BuildOptions, Item, Picture, Row, Source
 
 KIND = "adversarial"
 
@@ -37,7 +38,7 @@ class AdversarialOptions(BuildOptions):
 
 
 class AdversarialSource(Source):
-    """The pictures of one model under one attack at one epsilon, as they were saved.
+    """The pictures, or rows, of one model under one attack at one epsilon, as they were saved.
 
     Args:
         options: Which attack.
@@ -62,7 +63,8 @@ class AdversarialSource(Source):
         self.class_names = records.class_names
         self.class_ids = records.manifest.class_ids
         self.groups = records.groups
-        self.channels = records.manifest.image.channels
+        self.table = records.table
+        self.channels = 0 if records.table is not None else records.manifest.image.channels
         self.folder = folder
         self.provenance = provenance
         columns = ["image_id", "split", "label", *records.groups]
@@ -70,19 +72,24 @@ class AdversarialSource(Source):
 
     def items(self) -> list[Item]:
         """Lists the pictures under the names that they had before they were attacked."""
+        path_of = image_path if self.table is None else row_path
         return [
             Item(
                 row["image_id"],
                 row["split"],
                 int(row["label"]),
                 {group: row[group] for group in self.groups},
-                str(image_path(self.folder, row["image_id"])),
+                str(path_of(self.folder, row["image_id"])),
             )
             for row in self.rows
         ]
 
-    def load(self, item: Item) -> Picture:
-        """Reads the PNG file as it is."""
+    def load(self, item: Item) -> Picture | Row:
+        """Reads the PNG file as it is, or the row's numbers."""
+        if self.table is not None:
+            features = np.load(item.reference)
+            sha256 = hashlib.sha256(features.astype("<f4").tobytes()).hexdigest()
+            return Row(tuple(features.tolist()), sha256)
         encoded = Path(item.reference).read_bytes()
         # Width and height stand at the same place in every PNG file (its specification, section 11.2.2).
         width, height = (int.from_bytes(encoded[start : start + 4], "big") for start in (16, 20))

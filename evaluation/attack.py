@@ -29,7 +29,7 @@ from bioattack.evaluation.evaluate import (
 from bioattack.evaluation.judges import Judges, make_judges
 from bioattack.evaluation.results import IMAGES, RESULTS, read_summary
 from bioattack.evaluation.robustness import ImageWriter, RobustnessMeasurement
-from bioattack.evaluation.saved_images import PictureWriter
+from bioattack.evaluation.saved_images import PictureWriter, RowWriter
 from bioattack.tfrecords_builder.reading import Records, explain_read_errors
 
 
@@ -49,7 +49,9 @@ def attack(config: AttackConfig) -> dict[str, Any]:
         OSError: If something cannot be read or written.
     """
     records = open_tested(config)
-    plan = make_attack_plan(config, image_shape=records.image_shape, class_names=records.class_names)
+    plan = make_attack_plan(
+        config, image_shape=records.input_shape, class_names=records.class_names, table=records.table
+    )
     attacks = _described_attacks(plan, num_classes=records.num_classes)
     pictures = make_pictures(records, plan)
     classifiers = load_classifiers(config, records)
@@ -70,8 +72,10 @@ def attack(config: AttackConfig) -> dict[str, Any]:
 
     def writers(classifier: Classifier, clean: pd.DataFrame) -> list[ImageWriter]:
         del clean
-        is_wanted = config.save != "none"
-        return [PictureWriter(config.output / IMAGES, model=classifier.name)] if is_wanted else []
+        if config.save == "none":
+            return []
+        kind = PictureWriter if records.table is None else RowWriter
+        return [kind(config.output / IMAGES, model=classifier.name)]
 
     with output_folder.held_output(config.output, identity, overwrite=config.overwrite) as unfinished:
         measurement = RobustnessMeasurement(
@@ -141,11 +145,11 @@ def _check_fit(plan: MeasurePlan, classifiers: Sequence[Classifier], records: Re
     Raises:
         InputError: If one is.
     """
-    judges = make_judges(plan.judges, plan.distance_options, image_shape=records.image_shape)
+    judges = make_judges(plan.judges, plan.distance_options, image_shape=records.input_shape)
     for attack in plan.attacks:
         for request in attack.stages:
             if isinstance(request, AttackRequest):
                 made = make_attack(request, num_classes=records.num_classes)
                 for classifier in classifiers:
-                    made.check_fit(classifier, records.image_shape)
+                    made.check_fit(classifier, records.input_shape)
     return judges

@@ -5,8 +5,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bioattack.attacks.registry import ATTACKS, JUDGED, find_attack
+from bioattack.attacks.registry import ATTACKS, JUDGED, ROW_ATTACKS, find_attack
 from bioattack.attacks.request import STEP_RULES, AttackRequest, FoolboxRequest
+from bioattack.attacks.row_bounds import row_bounds
 from bioattack.distances import DISTANCES
 from bioattack.errors import InputError
 from bioattack.evaluation.attack_distances import (
@@ -26,10 +27,15 @@ from bioattack.evaluation.config import (
     MeasurePlan,
     PlannedAttack,
     check_epsilon,
+    choose_probabilities,
     default_batch_size,
+    holds_rows,
     order_notes,
+    refuse_row_flags,
     two_digits,
 )
+from bioattack.evaluation.row_plan import check_row_epsilons, describe_bounds, row_batch_size
+from bioattack.tfrecords_builder.table import Table
 
 BALL_NORMS = ("linf", "l2", "rms", "l1")
 SAVED = ("none", "png", "records")
@@ -60,13 +66,15 @@ class AttackConfig(MeasureConfig):
         attack: One or several of fgsm, bim, pgd, mifgsm, apgd, square, with -LOSS for another loss (ce,
             margin, dlr, dlr-targeted) as in apgd-dlr; any attack class of Foolbox as foolbox:CLASS;
             worst-case for the union of apgd-ce, apgd-dlr-targeted and square (not in l1), each meeting only
-            what withstood those before. By a distance instead of a norm go lagrangian and perc-al, which
+            what withstood those before. Rows of a table are attacked by the first five of them, and by
+            worst-case without square. By a distance instead of a norm go lagrangian and perc-al, which
             have no radius, and ppgd and lpa, whose epsilon is one of that distance; pgd-unbounded knows
             neither.
         norm: Norm of the ball; Foolbox's classes, and attacks that go by a distance, have their own.
         epsilons: Radii of the ball; a picture that fell at one counts as fallen at the larger ones. linf and
             rms: fractions of the pixel range (8/255 is 0.0314); l2 and l1: norms over the whole picture. By
-            default 1/255, 2/255, 4/255 and 8/255 in linf, and the same root mean square in other norms.
+            default 1/255, 2/255, 4/255 and 8/255 in linf, and the same root mean square in other norms; for
+            rows of a table, in the attributes' own units, 10, 15 and 20.
         independent: Attack at every epsilon, also the pictures that fell at a smaller one.
         least_epsilon: Search, to this precision, the least epsilon at which each picture falls, up to the
             largest of the epsilons.
@@ -134,7 +142,8 @@ class AttackConfig(MeasureConfig):
         # Foolbox's classes have norms of their own, and only Foolbox knows which.
         has_norm = not all(name.startswith(FOOLBOX) or goes_by_distance(name) for name in self.attack)
         for epsilon in self.epsilons:
-            _check_epsilon(epsilon, self.norm if has_norm else None)
+            of_rows = 1 < epsilon < math.inf and holds_rows(self.data)
+            _check_epsilon(epsilon, self.norm if has_norm and not of_rows else None)
         if self.epsilons and not any(has_radius(name) for name in self.attack):
             raise InputError(f"--epsilons: {self.attack[0]} keeps to no radius; leave them out")
         check_distance_flags(self.distance_flags(), self.attack)
@@ -222,21 +231,32 @@ class AttackConfig(MeasureConfig):
 
 
 def make_attack_plan(
-    config: AttackConfig, *, image_shape: Sequence[int], class_names: Sequence[str]
+    config: AttackConfig,
+    *,
+    image_shape: Sequence[int],
+    class_names: Sequence[str],
+    table: Table | None = None,
 ) -> MeasurePlan:
     """Makes the choices that the pictures' size and the classes decide.
 
     Args:
         config: What the user gave.
-        image_shape: ``(height, width, channels)`` of the records.
+        image_shape: ``(height, width, channels)`` of the records; ``(features,)`` of rows of a table.
         class_names: Names of the classes, by label.
+        table: The attributes of these.
 
     Raises:
         InputError: If the target is no class, an attack of Foolbox or its option is unknown, an epsilon is
-            larger than any picture allows, or epsilons of two norms are mixed up.
+            larger than any picture allows, epsilons of two norms are mixed up, or something is asked for
+            that only pictures have, or only rows of a table.
     """
+    if table is None:
+        refuse_row_flags(config)
+    else:
+        _check_of_rows(config)
     attacks = tuple(
-        _plan_attack(name, config, image_shape=image_shape, class_names=class_names) for name in config.attack
+        _plan_attack(name, config, image_shape=image_shape, class_names=class_names, table=table)
+        for name in config.attack
     )
     norms = list(dict.fromkeys(attack.norm for attack in attacks if attack.epsilons != (math.inf,)))
     if config.epsilons and len(norms) > 1:
@@ -244,7 +264,9 @@ def make_attack_plan(
             f"--epsilons mean one thing in {norms[0]} and another in {norms[1]} ({attacks[-1].name}): leave "
             "them out, or run attacks of different norms one by one"
         )
-    batch_size = config.batch_size or default_batch_size(image_shape)
+    of_rows = table is not None
+    batch_size = row_batch_size(config) if of_rows else config.batch_size or default_batch_size(image_shape)
+    probabilities = choose_probabilities(config, num_classes=len(class_names), of_rows=of_rows)
     own = {
         "attack": list(config.attack),
         "norm": config.norm,
@@ -258,6 +280,8 @@ def make_attack_plan(
     own |= {name.strip("_"): value for name, value in config.distance_flags().items() if value is not None}
     lists = {"judges": list(config.judges), "distance_options": list(config.distance_options)}
     own |= {name: values for name, values in lists.items() if values}
+    own |= {"perturb": config.perturb} if of_rows else {}
+    own |= {"probabilities": probabilities} if probabilities != "none" else {}
     if files := option_files(config.distance_options):
         own["distance_files"] = files
     notes = order_notes({"--epsilons": config.epsilons})
@@ -269,11 +293,44 @@ def make_attack_plan(
         config.shared_settings() | own,
         judges=config.judges,
         distance_options=config.parsed_distance_options(),
+        probabilities=probabilities,
+        num_classes=len(class_names),
+        table=table,
     )
 
 
+def _check_of_rows(config: AttackConfig) -> None:
+    """Refuses what makes sense for pictures only.
+
+    Raises:
+        InputError: If it was asked for.
+    """
+    for name in config.attack:
+        if name != WORST_CASE and (name.startswith(FOOLBOX) or find_attack(name)[0] not in ROW_ATTACKS):
+            raise InputError(
+                f"--attack {name} is for pictures; rows of a table are attacked by {', '.join(ROW_ATTACKS)} "
+                f"and {WORST_CASE}"
+            )
+    if config.norm != "linf":
+        raise InputError("--norm: rows of a table are attacked in linf, on the attributes' own scales")
+    refused = {
+        "--quantise": config.quantise,
+        "--judges": bool(config.judges),
+        "--figure": config.figure is not None,
+        "--save png": config.save == "png",
+    }
+    for flag, is_given in refused.items():
+        if is_given:
+            raise InputError(f"{flag} is for pictures; leave it out for rows of a table")
+
+
 def _plan_attack(
-    name: str, config: AttackConfig, *, image_shape: Sequence[int], class_names: Sequence[str]
+    name: str,
+    config: AttackConfig,
+    *,
+    image_shape: Sequence[int],
+    class_names: Sequence[str],
+    table: Table | None,
 ) -> PlannedAttack:
     if name.startswith(FOOLBOX):
         return _plan_foolbox(name, config, image_shape)
@@ -282,7 +339,9 @@ def _plan_attack(
         stages = [
             stage
             for stage, least_classes, norms in _WORST_CASE
-            if len(class_names) >= least_classes and config.norm in norms
+            if len(class_names) >= least_classes
+            and config.norm in norms
+            and (table is None or find_attack(stage)[0] in ROW_ATTACKS)
         ]
     own: dict[str, Any] = {}
     if goes_by_distance(name):
@@ -293,6 +352,9 @@ def _plan_attack(
         facts = AttackRequest(name, distance=own.get("distance"))
         norm = facts.norm
         epsilons = (tuple(sorted(set(config.epsilons))) if facts.has_radius else ()) or facts.epsilons
+    elif table is not None:
+        norm, epsilons = config.norm, check_row_epsilons(config.epsilons)
+        own["bounds"] = row_bounds(table, perturb=config.perturb)
     else:
         norm, epsilons = config.norm, _epsilons(config, config.norm, image_shape)
     if config.least_epsilon is not None and config.least_epsilon >= epsilons[-1]:
@@ -392,6 +454,7 @@ def describe_plan(plan: MeasurePlan) -> list[dict[str, Any]]:
 def _describe_stage(stage: AttackRequest | FoolboxRequest) -> dict[str, Any]:
     described = {field.name: getattr(stage, field.name) for field in dataclasses.fields(stage)}
     described["epsilons"] = json_epsilons(stage.epsilons)
+    described = describe_bounds(described)
     if isinstance(stage, AttackRequest) and stage.distance is not None:
         described["distance"] = stage.norm
     # What only attacks that go by a distance have is left out where it was not given.

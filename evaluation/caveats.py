@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bioattack.evaluation.findings import SPACE, number_word, percent, points, rows_at
+from bioattack.evaluation.findings import SPACE, inputs_word, number_word, of_rows, percent, points, rows_at
 
 
 def caveats(summary: dict[str, Any]) -> list[str]:
@@ -14,6 +14,7 @@ def caveats(summary: dict[str, Any]) -> list[str]:
         *_random_layers(summary),
         *summary["notes"],
         *_upper_bound(summary),
+        *_validity(summary),
         _sampling(summary),
         *_origin(summary),
     ]
@@ -37,8 +38,8 @@ def _failed_audits(summary: dict[str, Any]) -> list[str]:
 def _no_better_than_guessing(summary: dict[str, Any]) -> list[str]:
     num_classes = len(summary["data"]["class_names"])
     return [
-        f"{row['model']} is not measurably better than guessing ({percent(1, num_classes)}) on the pictures "
-        "as they are: what an attack takes from it says little."
+        f"{row['model']} is not measurably better than guessing ({percent(1, num_classes)}) on the "
+        f"{inputs_word(summary)} as they are: what an attack takes from it says little."
         for row in summary["clean"]
         if row["low"] <= 1 / num_classes
     ]
@@ -59,8 +60,8 @@ def _barely_dented(summary: dict[str, Any]) -> list[str]:
 
 def _random_layers(summary: dict[str, Any]) -> list[str]:
     return [
-        f"{model['name']} has random layers: it can answer the same picture differently from call to call, "
-        "and an attack that sees one draw at a time makes it look more robust than it is."
+        f"{model['name']} has random layers: it can answer the same {inputs_word(summary)[:-1]} differently "
+        "from call to call, and an attack that sees one draw at a time makes it look more robust than it is."
         for model in summary["models"]
         if has_random_layers(model)
     ]
@@ -76,12 +77,29 @@ def _upper_bound(summary: dict[str, Any]) -> list[str]:
     ]
 
 
+def _validity(summary: dict[str, Any]) -> list[str]:
+    """What the attack left of the rows' meaning; nothing is to be said of pictures."""
+    if not of_rows(summary):
+        return []
+    moved, settings = summary["data"].get("moved", []), summary["settings"]
+    if settings.get("perturb") == "all":
+        return [
+            "Every attribute was moved within its range as if it were a real number, the codes of categories "
+            "too: the rows under attack describe nobody. --perturb valid keeps them valid."
+        ]
+    return [
+        f"Only {', '.join(moved)} were moved, within the ranges that the records' manifest states (those of "
+        "all rows of the source) and in whole numbers where they count something; categories stayed. A "
+        "distance of one means one unit of each: a year of age as much as a dollar of gain."
+    ]
+
+
 def _sampling(summary: dict[str, Any]) -> str:
-    number = summary["data"]["num_images"]
+    number, inputs = summary["data"]["num_images"], inputs_word(summary)
     widest = 100 * 1.96 * 0.5 / number**0.5
     return (
-        f"{number} pictures were shown, so an accuracy near 50{SPACE}% is known to about ±{widest:.2g} points"
-        f". The intervals (95{SPACE}%, Wilson) cover the choice of pictures, not what training again with "
+        f"{number} {inputs} were shown, so an accuracy near 50{SPACE}% is known to about ±{widest:.2g} points"
+        f". The intervals (95{SPACE}%, Wilson) cover the choice of {inputs}, not what training again with "
         "another seed would give."
     )
 
@@ -95,11 +113,12 @@ def _origin(summary: dict[str, Any]) -> list[str]:
             "photographs."
         )
     if is_training_split:
-        lines.append("These are the pictures of the training split: accuracies on unseen ones are lower.")
+        inputs = inputs_word(summary)
+        lines.append(f"These are the {inputs} of the training split: accuracies on unseen ones are lower.")
     foreign = [model["name"] for model in summary["models"] if not model["card"]]
     if foreign and not is_training_split:
         lines.append(
             f"How {' and '.join(foreign)} {'was' if len(foreign) == 1 else 'were'} trained is not known "
-            "here, nor whether these pictures were part of it."
+            f"here, nor whether these {inputs_word(summary)} were part of it."
         )
     return lines

@@ -1,6 +1,7 @@
 """What an evaluation is told; read without TensorFlow, so that ``--help`` and bad flags answer at once."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +15,16 @@ from bioattack.attacks.registry import (
     find_attack,
 )
 from bioattack.attacks.request import AttackRequest, FoolboxRequest
+from bioattack.attacks.row_bounds import PERTURBED
 from bioattack.errors import InputError
+from bioattack.tfrecords_builder.manifest import MANIFEST_NAME
+from bioattack.tfrecords_builder.table import Table
 
 ATTACK = "pgd"
+EPSILONS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
+PROBABILITIES = ("none", "clean", "all")
+# A column for each class: more make a table that nobody can read.
+_MOST_PROBABILITIES = 100
 
 # Images of 64 x 64 pixels whose gradient takes about a gigabyte in a ResNet-18.
 _BATCH_PIXELS = 64 * 64 * 64
@@ -39,6 +47,12 @@ class MeasureConfig:
         seed: Random starts are drawn from it and each picture's name.
         outputs: What the models give; of "probabilities" the logarithm is taken.
         input_range: Lowest and highest pixel value that the models themselves expect.
+        perturb: Of rows of a table what is moved: "valid": continuous attributes within their ranges, those
+            that count something in whole numbers, categories never; "all": every attribute within its range
+            as if it were a real number, the codes of categories too.
+        probabilities: Keep the probability of every class as columns p0, p1, ..., on no rows of the results
+            table, on those of the pictures as they are (clean), or on all of them; for at most 100 classes.
+            Unless given: all where the records are rows of a table, none where they are pictures.
         overwrite: Delete what this command has left in the output folder before.
         dry_run: Load and check everything, say what would be done, and do nothing.
         quiet: No progress on standard error.
@@ -54,6 +68,8 @@ class MeasureConfig:
     seed: int = 0
     outputs: str = dataclasses.field(default="logits", metadata={"choices": ("logits", "probabilities")})
     input_range: tuple[float, ...] = (0.0, 1.0)
+    perturb: str = dataclasses.field(default="valid", metadata={"choices": PERTURBED})
+    probabilities: str | None = dataclasses.field(default=None, metadata={"choices": PROBABILITIES})
     overwrite: bool = False
     dry_run: bool = False
     quiet: bool = False
@@ -99,13 +115,21 @@ class EvaluateConfig(MeasureConfig):
 
     Args:
         protocol: "paper": 20 steps of epsilon / 3 without random start, an image counts as fooled at any
-            iterate; "foolbox": Foolbox's own defaults, random start, judged at the last iterate.
-        norms: In which norms to attack.
-        epsilons: Linf budgets, fractions of the pixel range in [0, 1] (8/255 is 0.0314).
+            iterate; "foolbox": Foolbox's own defaults, random start, judged at the last iterate; "fairness":
+            40 steps of epsilon / 16 from a random start, any iterate, which is also what "paper" means for
+            rows of a table.
+        norms: In which norms to attack; rows of a table in linf.
+        epsilons: Linf budgets, fractions of the pixel range in [0, 1] (8/255 is 0.0314). For rows of a table
+            in the attributes' own units, and 10, 15, 20 unless given.
         epsilons_l2: L2 budgets, norms over the whole picture; by default the Linf budgets times
             sqrt(height * width * channels), which is the same root mean square per pixel, in two digits.
         steps: Gradient steps; the protocol's unless given.
         independent: Attack at every epsilon, also the pictures that fell at a smaller one.
+        least_epsilon: Search too, to this precision, the least Linf epsilon at which each picture falls, up
+            to the largest of the budgets; for whole numbers 1 is exact.
+        group_by: Compare the pictures of the groups of these columns (label, or those of the records such as
+            race): a table and a figure for each, and a section of the report. What was measured is not
+            measured again for it.
         audit: Afterwards ask of each model whether its gradient can be believed (random answers, zero or
             false gradients, attacks that are weaker where they should be stronger), and exit with 1 when a
             check does not hold. It takes as long as some 30,000 gradients of single pictures: half a minute
@@ -115,10 +139,12 @@ class EvaluateConfig(MeasureConfig):
 
     protocol: str = dataclasses.field(default="paper", metadata={"choices": tuple(PROTOCOLS)})
     norms: tuple[str, ...] = dataclasses.field(default=NORMS, metadata={"choices": NORMS})
-    epsilons: tuple[float, ...] = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
+    epsilons: tuple[float, ...] = EPSILONS
     epsilons_l2: tuple[float, ...] = ()
     steps: int | None = None
     independent: bool = False
+    least_epsilon: float | None = None
+    group_by: tuple[str, ...] = ()
     audit: bool = False
     audit_images: int = 128
 
@@ -134,11 +160,15 @@ class EvaluateConfig(MeasureConfig):
             check_epsilon(
                 epsilon,
                 flag="--epsilons",
-                largest=1.0,
+                largest=math.inf if 1 < epsilon < math.inf and holds_rows(self.data) else 1.0,
                 hint="an epsilon is a fraction of the pixel range, and 8/255 is 0.0314",
             )
         for epsilon in self.epsilons_l2:
             check_epsilon(epsilon, flag="--epsilons-l2", largest=math.inf, hint="")
+        if self.least_epsilon is not None and not 0 < self.least_epsilon < math.inf:
+            raise InputError(f"--least-epsilon must be above 0. Received: {self.least_epsilon:g}")
+        if len(set(self.group_by)) < len(self.group_by):
+            raise InputError("--group-by: name each column once")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +236,9 @@ class MeasurePlan:
         settings: The settings as they stand in ``summary.json``; equal settings give equal results.
         judges: Names of the distances that attacked pictures are measured with.
         distance_options: Arguments of distances, by the names of these.
+        probabilities: On which rows of the table the probabilities of the classes are kept.
+        num_classes: How many classes there are, where that is to be known.
+        table: Where rows of a table are attacked, their attributes.
     """
 
     config: MeasureConfig
@@ -215,18 +248,54 @@ class MeasurePlan:
     settings: dict[str, Any]
     judges: tuple[str, ...] = ()
     distance_options: Mapping[str, tuple[tuple[str, Any], ...]] = dataclasses.field(default_factory=dict)
+    probabilities: str = "none"
+    num_classes: int = 0
+    table: Table | None = None
+
+    @property
+    def probability_columns(self) -> tuple[str, ...]:
+        """Names of the columns of probabilities, in the order of the classes."""
+        if self.probabilities == "none":
+            return ()
+        return tuple(f"p{label}" for label in range(self.num_classes))
 
 
-def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> MeasurePlan:
+def holds_rows(data: Path) -> bool:
+    """Tells, from its manifest alone, whether a records folder holds rows of a table; False if it is none."""
+    try:
+        return "table" in json.loads((Path(data) / MANIFEST_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def choose_probabilities(config: MeasureConfig, *, num_classes: int, of_rows: bool) -> str:
+    """Decides on which rows of the results the probabilities of the classes are kept.
+
+    Raises:
+        InputError: If there are more classes than columns make sense for.
+    """
+    chosen = config.probabilities or ("all" if of_rows and num_classes <= _MOST_PROBABILITIES else "none")
+    if chosen != "none" and num_classes > _MOST_PROBABILITIES:
+        raise InputError(
+            f"--probabilities: {num_classes:,} classes are too many, for each has a column of the table; "
+            f"leave it out where there are more than {_MOST_PROBABILITIES}"
+        )
+    return chosen
+
+
+def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int], num_classes: int = 0) -> MeasurePlan:
     """Makes the choices that the pictures' size and the protocol decide.
 
     Args:
         config: What the user gave.
         image_shape: ``(height, width, channels)`` of the records.
+        num_classes: Of the records; needed only where probabilities are kept.
 
     Raises:
-        InputError: If an L2 epsilon is longer than the whole pixel range.
+        InputError: If an L2 epsilon is longer than the whole pixel range, or something makes sense for rows
+            of a table only.
     """
+    refuse_row_flags(config)
     largest = math.sqrt(math.prod(image_shape))
     for epsilon in config.epsilons_l2:
         check_epsilon(
@@ -256,7 +325,57 @@ def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> MeasureP
         )
     given = {"--epsilons": config.epsilons, "--epsilons-l2": config.epsilons_l2}
     batch_size = config.batch_size or default_batch_size(image_shape)
-    settings_made = config.shared_settings() | {
+    probabilities = choose_probabilities(config, num_classes=num_classes, of_rows=False)
+    return MeasurePlan(
+        config,
+        planned_attacks(config, requests),
+        batch_size,
+        order_notes(given),
+        made_settings(config, requests, batch_size=batch_size, probabilities=probabilities),
+        probabilities=probabilities,
+        num_classes=num_classes,
+    )
+
+
+def refuse_row_flags(config: MeasureConfig) -> None:
+    """Refuses, for pictures, what makes sense for rows of a table only.
+
+    Raises:
+        InputError: If it was asked for.
+    """
+    if config.perturb != "valid":
+        raise InputError(
+            f"--perturb {config.perturb}: {config.data} holds pictures; it is for rows of a table"
+        )
+
+
+def planned_attacks(config: EvaluateConfig, requests: Sequence[AttackRequest]) -> tuple[PlannedAttack, ...]:
+    """Gives the attacks at fixed epsilons and, if asked for, the search for the least one in Linf.
+
+    Raises:
+        InputError: If the search is to be more precise than it is long, or has no norm to search in.
+    """
+    attacks = [PlannedAttack(ATTACK, request.norm, (request,)) for request in requests]
+    if config.least_epsilon is not None:
+        searched = next((request for request in requests if request.norm == "linf"), None)
+        if searched is None:
+            raise InputError("--least-epsilon searches in linf, which --norms leaves out")
+        largest = searched.epsilons[-1]
+        if config.least_epsilon >= largest:
+            raise InputError(
+                "--least-epsilon is the precision, and must be below the largest of --epsilons "
+                f"({largest:g}). Received: {config.least_epsilon:g}"
+            )
+        search = dataclasses.replace(searched, least_epsilon_width=config.least_epsilon, is_independent=False)
+        attacks.append(PlannedAttack(ATTACK, "linf", (search,)))
+    return tuple(attacks)
+
+
+def made_settings(
+    config: EvaluateConfig, requests: Sequence[AttackRequest], *, batch_size: int, probabilities: str
+) -> dict[str, Any]:
+    """Returns the settings as they stand in ``summary.json``."""
+    settings = config.shared_settings() | {
         "protocol": config.protocol,
         "norms": [request.norm for request in requests],
         "epsilons": {request.norm: list(request.epsilons) for request in requests},
@@ -264,13 +383,9 @@ def make_plan(config: EvaluateConfig, *, image_shape: Sequence[int]) -> MeasureP
         "independent": config.independent,
         "batch_size": batch_size,
     }
-    return MeasurePlan(
-        config,
-        tuple(PlannedAttack(ATTACK, request.norm, (request,)) for request in requests),
-        batch_size,
-        order_notes(given),
-        settings_made,
-    )
+    # What was not asked for is left out: outputs from before there were such flags can be gone on with.
+    own = {"least_epsilon": config.least_epsilon, "probabilities": probabilities}
+    return settings | {name: value for name, value in own.items() if value not in (None, "none")}
 
 
 def order_notes(given: Mapping[str, Sequence[float]]) -> tuple[str, ...]:

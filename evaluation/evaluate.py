@@ -1,5 +1,6 @@
 """An evaluation from beginning to end: load, check, measure, summarise, draw."""
 
+import dataclasses
 import importlib.metadata
 import json
 import shutil
@@ -27,6 +28,8 @@ from bioattack.evaluation.audited import audit_identity, audit_models, has_audit
 from bioattack.evaluation.config import EvaluateConfig, MeasureConfig, MeasurePlan, PlannedAttack, make_plan
 from bioattack.evaluation.examples import ExampleWriter, choose_examples, list_examples
 from bioattack.evaluation.figures import write_figures
+from bioattack.evaluation.findings import inputs_word
+from bioattack.evaluation.group_report import check_columns, compare_groups, has_groups
 from bioattack.evaluation.report import write_report
 from bioattack.evaluation.results import (
     EXAMPLES,
@@ -40,6 +43,7 @@ from bioattack.evaluation.results import (
     read_summary,
 )
 from bioattack.evaluation.robustness import Batch, Pictures, RobustnessMeasurement
+from bioattack.evaluation.row_plan import make_row_plan
 from bioattack.evaluation.tables import adversarial_table, clean_table, least_epsilon_table, per_class_table
 from bioattack.evaluation.vision_report import write_vision_figures
 from bioattack.files import only_writer, replacing
@@ -66,7 +70,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         OSError: If something cannot be read or written.
     """
     records = open_tested(config)
-    plan = make_plan(config, image_shape=records.image_shape)
+    check_columns(config.group_by, records.groups)
+    plan = make_evaluation_plan(config, records)
     pictures = make_pictures(records, plan)
     classifiers = load_classifiers(config, records)
     frame = make_frame(plan, pictures, records, classifiers)
@@ -77,7 +82,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         is_measured = output_folder.is_complete(config.output)
         if is_measured:
             summary = read_summary(config.output)
-            if not config.audit or has_audit(summary, num_images=config.audit_images):
+            is_audited = not config.audit or has_audit(summary, num_images=config.audit_images)
+            if is_audited and has_groups(summary, config.group_by):
                 return summary | {"was_complete": True}
     with explain_read_errors(records):
         try_models(classifiers, pictures, plan)
@@ -87,7 +93,23 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         summary = _measure(plan, pictures, classifiers, frame=frame, records=records)
     if config.audit:
         summary = _audit(config, classifiers, summary, records=records, batch_size=plan.batch_size)
+    if not has_groups(summary, config.group_by):
+        with only_writer(config.output):
+            summary = summary | compare_groups(config.output, config.group_by)
+            _write_json(config.output / SUMMARY, summary)
+            write_report(config.output)
     return summary | {"was_complete": False}
+
+
+def make_evaluation_plan(config: EvaluateConfig, records: Records) -> MeasurePlan:
+    """Makes the plan of an evaluation of pictures, or of rows of a table, as the records hold.
+
+    Raises:
+        InputError: If something was asked for that does not go with them.
+    """
+    if records.table is not None:
+        return make_row_plan(config, records.table, num_classes=records.num_classes)
+    return make_plan(config, image_shape=records.image_shape, num_classes=records.num_classes)
 
 
 def open_tested(config: MeasureConfig) -> Records:
@@ -124,8 +146,9 @@ def _measure(
         measurement.write_table(config.output / RESULTS)
         summary = write_summary(config.output, frame, seconds=time.perf_counter() - start)
         write_figures(config.output)
-        with explain_read_errors(records):
-            write_vision_figures(config.output, classifiers, pictures, class_names=records.class_names)
+        if records.table is None:
+            with explain_read_errors(records):
+                write_vision_figures(config.output, classifiers, pictures, class_names=records.class_names)
         write_report(config.output)
     return summary
 
@@ -165,6 +188,8 @@ def _example_writers(
     folder: Path, plan: MeasurePlan
 ) -> Callable[[Classifier, pd.DataFrame], list[ExampleWriter]]:
     def writers(classifier: Classifier, clean: pd.DataFrame) -> list[ExampleWriter]:
+        if plan.table is not None:
+            return []
         chosen = choose_examples(clean)
         return [ExampleWriter(folder, model=classifier.name, image_ids=chosen, attacks=plan.attacks)]
 
@@ -178,9 +203,10 @@ def make_pictures(records: Records, plan: MeasurePlan) -> Pictures:
     def batches() -> Iterator[Batch]:
         dataset = records.examples(config.split, batch_size=plan.batch_size, limit=config.limit)
         for batch in dataset.as_numpy_iterator():
+            named = {"image" if name == "features" else name: values for name, values in batch.items()}
             yield {
                 name: np.array([value.decode() for value in values]) if values.dtype == object else values
-                for name, values in batch.items()
+                for name, values in named.items()
             }
 
     num_images = min(records.num_examples(config.split), config.limit or sys.maxsize)
@@ -198,13 +224,14 @@ def load_classifiers(config: MeasureConfig, records: Records) -> list[Classifier
             outputs=config.outputs,
             input_range=(config.input_range[0], config.input_range[1]),
             name=name,
-            image_shape=records.image_shape,
+            image_shape=records.input_shape,
         )
         check_against_records(
             classifier,
-            image_shape=records.image_shape,
+            image_shape=records.input_shape,
             class_names=records.class_names,
             records=str(config.data),
+            table=records.table,
         )
         classifiers.append(classifier)
     return classifiers
@@ -226,6 +253,7 @@ def try_models(classifiers: Sequence[Classifier], pictures: Pictures, plan: Meas
             labels=labels,
             batch_size=plan.batch_size,
             needs_gradient=any(attack.needs_gradient for attack in plan.attacks),
+            table=plan.table,
         )
     if not plan.config.quiet:
         sys.stderr.write("".join(f"note: {note}\n" for note in notes))
@@ -242,7 +270,7 @@ def make_frame(
             "name": plan.settings.get("protocol", "attack"),
             "judged": plan.attacks[0].judged,
             "judged_words": JUDGED_WORDS[plan.attacks[0].judged],
-            "attacks": [_describe_attack(attack) for attack in plan.attacks],
+            "attacks": [_describe_attack(attack) for attack in plan.attacks if not attack.is_search],
         },
         "data": {
             "path": str(plan.config.data),
@@ -251,10 +279,23 @@ def make_frame(
             "split": plan.config.split,
             "num_images": pictures.num_images,
             "class_names": list(records.class_names),
-            "image_shape": list(records.image_shape),
+            **_describe_inputs(plan, records),
             "groups": list(records.groups),
         },
         "models": [_describe(classifier) for classifier in classifiers],
+    }
+
+
+def _describe_inputs(plan: MeasurePlan, records: Records) -> dict[str, Any]:
+    if records.table is None:
+        return {"image_shape": list(records.image_shape)}
+    first = plan.attacks[0].stages[0]
+    bounds = first.bounds if isinstance(first, AttackRequest) else None
+    return {
+        "image_shape": None,
+        "input_shape": list(records.input_shape),
+        "table": dataclasses.asdict(records.table),
+        "moved": list(bounds.moved_names) if bounds else [],
     }
 
 
@@ -298,7 +339,7 @@ def write_summary(output: Path, frame: dict[str, Any], *, seconds: float) -> dic
     results, class_names = read_results(output), frame["data"]["class_names"]
     tables = {
         "clean": clean_table(results),
-        "adversarial": adversarial_table(results),
+        "adversarial": adversarial_table(results, of_rows=bool(frame["data"].get("table"))),
         "per_class": per_class_table(results, class_names=class_names),
     }
     if (least := least_epsilon_table(results)).size:
@@ -308,7 +349,9 @@ def write_summary(output: Path, frame: dict[str, Any], *, seconds: float) -> dic
         with replacing(output / TABLES / f"{name}.csv") as partial:
             table.to_csv(partial, index=False, lineterminator="\n")
     _copy_run_files(output, frame["models"])
-    examples = list_examples(results, folder=output / EXAMPLES, class_names=class_names)
+    examples = list_examples(
+        results[results["epsilon_high"].isna()], folder=output / EXAMPLES, class_names=class_names
+    )
     if examples:
         _write_json(output / EXAMPLES / "index.json", examples)
     summary = frame | {
@@ -324,9 +367,10 @@ def write_summary(output: Path, frame: dict[str, Any], *, seconds: float) -> dic
 
 
 def _notes(frame: dict[str, Any], results: pd.DataFrame) -> list[str]:
+    inputs = inputs_word(frame)
     without = results[results["has_zero_gradient"]].groupby("model", sort=False)["image_id"].nunique()
     notes = [
-        f"For {number} pictures {model} is so certain that the gradient of its loss is exactly 0: "
+        f"For {number} {inputs} {model} is so certain that the gradient of its loss is exactly 0: "
         "the attack cannot start there, and that is not robustness."
         for model, number in without.items()
     ]

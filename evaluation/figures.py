@@ -19,8 +19,10 @@ from bioattack.evaluation.findings import (
     Point,
     class_point,
     headline_point,
+    inputs_word,
     model_names,
     norm_name,
+    of_rows,
 )
 from bioattack.evaluation.results import EXAMPLES, read_examples, read_summary
 
@@ -93,10 +95,13 @@ def robustness_figure(
         )
         _draw_curve(axes, [clean, *attacked], positions=positions, index=index)
     _mark_chance(axes, len(summary["data"]["class_names"]), side="left")
-    _mark_epsilons(axes, positions, norm=norm)
-    title = f"{norm_name(norm)}: {_NORM_WORDS.get(norm, 'size of the change')}"
+    _mark_epsilons(axes, positions, is_in_steps=norm == "linf" and not of_rows(summary))
+    words = (
+        "largest change of any attribute" if of_rows(summary) else _NORM_WORDS.get(norm, "size of the change")
+    )
+    title = f"{norm_name(norm)}: {words}"
     style.set_titles(axes, title, _attack_words(summary, attack=attack, norm=norm))
-    _percent_axis(axes, label="pictures still right")
+    _percent_axis(axes, label=f"{inputs_word(summary)} still right")
     if has_legend if has_legend is not None else len(names) > 1:
         _legend(axes, names)
     return figure
@@ -177,13 +182,13 @@ def _mark_chance(axes: Axes, num_classes: int, *, side: str) -> None:
         )
 
 
-def _mark_epsilons(axes: Axes, positions: dict[float, float], *, norm: str) -> None:
+def _mark_epsilons(axes: Axes, positions: dict[float, float], *, is_in_steps: bool) -> None:
     left, right = min(positions.values()), max(positions.values())
     span = max(right - left, 0.5)
     axes.set_xlim(left - 0.06 * span, right + 0.06 * span)
     shown = _spaced(positions, width_of_point=span / _AXIS_POINTS)
     labels = [
-        "0" if epsilon == 0 else f"{epsilon:.3g}" + (f"\n{_short(255 * epsilon)}" if norm == "linf" else "")
+        "0" if epsilon == 0 else f"{epsilon:.3g}" + (f"\n{_short(255 * epsilon)}" if is_in_steps else "")
         for epsilon in shown
     ]
     axes.set_xticks([positions[epsilon] for epsilon in shown], labels)
@@ -191,7 +196,7 @@ def _mark_epsilons(axes: Axes, positions: dict[float, float], *, norm: str) -> N
     axes.tick_params(axis="x", which="both", length=3, color=style.MUTED)
     axes.set_xlabel(
         "ε as a fraction of the pixel range\n(below: in steps of an 8-bit pixel, 1/255)"
-        if norm == "linf"
+        if is_in_steps
         else "ε"
     )
 
@@ -327,7 +332,7 @@ def classes_figure(summary: dict[str, Any]) -> Figure:
         if point
         else "as they are"
     )
-    style.set_titles(axes, "Pictures still right, by class", words)
+    style.set_titles(axes, f"{inputs_word(summary).capitalize()} still right, by class", words)
     if len(names) > 1:
         _legend(axes, names)
     return figure
@@ -383,13 +388,15 @@ def training_figure(
                 markeredgecolor=style.PAPER,
                 clip_on=False,
             )
-    style.set_titles(axes, "Accuracy while training", "dashed: training pictures; solid: held-out ones")
+    style.set_titles(
+        axes, "Accuracy while training", f"dashed: training {inputs_word(summary)}; solid: held-out ones"
+    )
     axes.set_xlabel("epoch")
     axes.set_xlim(min(1, most_epochs - 0.5), max(most_epochs, 1.5))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
     axes.tick_params(axis="x", length=3)
     _mark_chance(axes, len(summary["data"]["class_names"]), side="right")
-    _percent_axis(axes, label="pictures right")
+    _percent_axis(axes, label=f"{inputs_word(summary)} right")
     if has_legend if has_legend is not None else len(names) > 1:
         _legend(axes, names)
     return figure

@@ -73,8 +73,25 @@ def norm_name(norm: str) -> str:
     return NORM_NAMES.get(norm, norm)
 
 
-def change_words(point: Point) -> str:
-    """Says what an attack may do, as the beginning of a sentence."""
+def of_rows(summary: dict[str, Any]) -> bool:
+    """Tells whether rows of a table were attacked, and no pictures."""
+    return bool(summary["data"].get("table"))
+
+
+def inputs_word(summary: dict[str, Any]) -> str:
+    """Names what was attacked: ``pictures`` or ``rows``."""
+    return "rows" if of_rows(summary) else "pictures"
+
+
+def change_words(point: Point, *, of_rows: bool = False) -> str:
+    """Says what an attack may do, as the beginning of a sentence.
+
+    Args:
+        point: The setting.
+        of_rows: Whether rows of a table were attacked, in the attributes' own units.
+    """
+    if of_rows:
+        return f"Changing every attribute that may move by at most {point.epsilon:.3g}"
     if point.norm == "linf":
         return f"Changing every pixel by at most {100 * point.epsilon:.3g}{SPACE}% of its range"
     if point.norm == "rms":
@@ -140,12 +157,12 @@ def _mean(rows: Sequence[dict[str, Any]]) -> float:
 
 def pictures_words(summary: dict[str, Any]) -> str:
     """Says what pictures were shown; ``unseen`` only where the models' cards prove it."""
-    data = summary["data"]
+    data, inputs = summary["data"], inputs_word(summary)
     if data["split"] == "train":
-        return "training pictures"
+        return f"training {inputs}"
     cards = [model["card"] or {} for model in summary["models"]]
     trained_on = {str((card.get("data") or {}).get("fingerprint")) for card in cards}
-    return "unseen pictures" if trained_on == {str(data["fingerprint"])} else f"{data['split']} pictures"
+    return f"unseen {inputs}" if trained_on == {str(data["fingerprint"])} else f"{data['split']} {inputs}"
 
 
 def headline(summary: dict[str, Any]) -> list[Sentence]:
@@ -174,7 +191,7 @@ def _one_model_clean(summary: dict[str, Any]) -> Sentence:
 def _one_model_attacked(summary: dict[str, Any], point: Point) -> Sentence:
     clean, row = num_right(summary["clean"][0]), rows_at(summary, point)[0]
     right = num_right(row)
-    words = Piece(change_words(point))
+    words = Piece(change_words(point, of_rows=of_rows(summary)))
     if right == clean:
         return (words, Piece(" takes "), Piece("none", "adversarial"), Piece(" of them away."))
     if right == 0:
@@ -188,7 +205,8 @@ def _many_models(summary: dict[str, Any], rows: list[dict[str, Any]], *, point: 
     shares = [Piece(percent(num_right(row), row["num_images"]), role) for row in rows]
     names = [Piece(row["model"], "model") for row in rows]
     of_how_many = f"Of {summary['data']['num_images']} {pictures_words(summary)}, "
-    start = Piece(f"{change_words(point)} leaves " if point else of_how_many)
+    change = change_words(point, of_rows=of_rows(summary)) if point else ""
+    start = Piece(f"{change} leaves " if point else of_how_many)
     if len(rows) == 2:
         verb, end = (Piece(" "), Piece(".")) if point else (Piece(" gets "), Piece(" right."))
         return (start, names[0], verb, shares[0], Piece(" and "), names[1], Piece(" "), shares[1], end)

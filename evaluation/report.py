@@ -1,11 +1,14 @@
 """The report of an evaluation: one HTML file that explains itself, offline, on any screen."""
 
 import base64
+import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.ext import Extension
 from markupsafe import Markup
 
 from bioattack.evaluation import figure_style as style
@@ -35,10 +38,12 @@ from bioattack.evaluation.findings import (
     model_names,
     norm_name,
     num_right,
+    of_rows,
     percent,
     plain,
     rows_at,
 )
+from bioattack.evaluation.group_report import groups_content
 from bioattack.evaluation.paired import compare_models
 from bioattack.evaluation.results import EXAMPLES, epsilon_words, read_examples, read_results, read_summary
 from bioattack.evaluation.vision_report import looks_content
@@ -63,18 +68,38 @@ def write_report(output: Path) -> Path:
         The path of the report, which appears whole or not at all. The same input gives the same bytes.
     """
     output = Path(output)
+    content = report_content(output)
     environment = Environment(
+        extensions=[_WordsOfRows] if content["of_rows"] else [],
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html.j2").render(report_content(output))
+    page = environment.get_template("report.html.j2").render(content)
     path = output / "report.html"
     temporary = path.with_name(".report.html.partial")
     temporary.write_text(page, encoding="utf-8")
     return temporary.replace(path)
+
+
+class _WordsOfRows(Extension):
+    """Lets the template's own words speak of rows where they speak of pictures; nothing else is touched."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002
+        # Every second part is an expression, a tag or the style sheet.
+        parts = re.split(
+            r"(\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|<style>.*?</style>|<[^>]*>)", source, flags=re.DOTALL
+        )
+        return "".join(
+            part if place % 2 else re.sub(r"\b(p|P)icture(s?)\b", _row_word, part)
+            for place, part in enumerate(parts)
+        )
+
+
+def _row_word(found: re.Match[str]) -> str:
+    return ("Row" if found[1] == "P" else "row") + found[2]
 
 
 def report_content(output: Path) -> dict[str, Any]:
@@ -86,8 +111,9 @@ def report_content(output: Path) -> dict[str, Any]:
         "title": " ".join(plain(sentence) for sentence in sentences),
         "headline": sentences,
         "data": summary["data"],
+        "of_rows": of_rows(summary),
         "protocol": summary["protocol"],
-        "point_words": point_words(point),
+        "point_words": point_words(point, of_rows=of_rows(summary)),
         "judged_words": _JUDGED_WORDS[summary["protocol"]["judged"]],
         "models": [_model(summary, index) for index in range(len(summary["models"]))],
         "scores": _scores(summary, point),
@@ -96,6 +122,7 @@ def report_content(output: Path) -> dict[str, Any]:
         "looks": looks_content(output, model_names(summary)),
         "curves": _curves(summary),
         "classes": _classes(summary),
+        "grouped": groups_content(summary, output),
         "training": _training(summary, output),
         "tables": _tables(summary),
         "comparisons": _comparisons(summary, output, point),
@@ -104,23 +131,28 @@ def report_content(output: Path) -> dict[str, Any]:
         "facts": _facts(summary),
         "versions": summary["versions"],
         "git_commit": summary["git_commit"],
-        "command": command_line(summary["settings"], has_audit="audit" in summary),
+        "command": command_line(
+            summary["settings"], has_audit="audit" in summary, group_by=list(summary.get("by_group", {}))
+        ),
         "series": list(zip(style.SERIES, style.SERIES_DARK, strict=True)),
     }
 
 
-def point_words(point: Point | None) -> str:
+def point_words(point: Point | None, *, of_rows: bool = False) -> str:
     """Names a setting shortly, such as ``L∞, ε = 0.01 (2.55/255)``; empty for none."""
-    return f"{norm_name(point.norm)}, ε = {epsilon_words(point.epsilon, norm=point.norm)}" if point else ""
+    if point is None:
+        return ""
+    return f"{norm_name(point.norm)}, ε = {epsilon_words(point.epsilon, norm=point.norm, of_rows=of_rows)}"
 
 
-def command_line(settings: dict[str, Any], *, has_audit: bool = False) -> str:
+def command_line(settings: dict[str, Any], *, has_audit: bool = False, group_by: Sequence[str] = ()) -> str:
     """Returns the command that measures the same again, one option a line.
 
     Args:
         settings: ``settings`` of ``summary.json``; what is None, empty or only about how a run behaves is
             left out.
         has_audit: Whether the gradients were audited.
+        group_by: The columns by which groups were compared.
     """
     words = []
     for name, value in settings.items():
@@ -136,6 +168,7 @@ def command_line(settings: dict[str, Any], *, has_audit: bool = False) -> str:
         elif not isinstance(value, bool) and value not in (None, [], ""):
             words.append(_option(flag, value))
     audit = ["--audit"] if has_audit else []
+    audit += [_option("--group-by", list(group_by))] if group_by else []
     return " \\\n  ".join(["bioattack-evaluate", *words, *audit, "--output again"])
 
 
@@ -214,7 +247,7 @@ def _seen(example: dict[str, Any], kind: str) -> dict[str, Any]:
 
 def _example_groups(summary: dict[str, Any], output: Path) -> list[dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
-    is_small = max(summary["data"]["image_shape"][:2]) <= 160
+    is_small = max((summary["data"]["image_shape"] or [0])[:2]) <= 160
     for example in chosen_examples(summary, read_examples(output)):
         group = groups.setdefault(
             example["image_id"],
@@ -292,8 +325,8 @@ def _classes(summary: dict[str, Any]) -> dict[str, Any]:
         "num_classes": len(rows),
         "num_left_out": num_left_out,
         "gap_after": len(shown) // 2,
-        "change_words": change_words(point) if point else "",
-        "point_words": point_words(point),
+        "change_words": change_words(point, of_rows=of_rows(summary)) if point else "",
+        "point_words": point_words(point, of_rows=of_rows(summary)),
         "rows": [
             {
                 "name": row.name,
@@ -330,7 +363,7 @@ def _tables(summary: dict[str, Any]) -> list[dict[str, Any]]:
         settings = [
             {
                 "epsilon": f"{epsilon:.3g}",
-                "in_255ths": f"{255 * epsilon:.3g}/255" if norm == "linf" else "",
+                "in_255ths": f"{255 * epsilon:.3g}/255" if norm == "linf" and not of_rows(summary) else "",
                 "rows": [_table_row(summary, row) for row in rows_at(summary, Point(attack, norm, epsilon))],
             }
             for epsilon in epsilons
@@ -374,13 +407,16 @@ def _comparisons(summary: dict[str, Any], output: Path, point: Point | None) -> 
     if len(summary["models"]) < 2:
         return []
     results = read_results(output)
+    if "least_epsilon" in summary:
+        # The rows of a search end at an epsilon that may be one of the others.
+        results = results[results["epsilon_high"].isna()]
     found = []
     for setting in [None, point] if point else [None]:
         for comparison in compare_models(results, setting):
             p_value = comparison.p_value
             found.append(
                 comparison._asdict()
-                | {"setting": point_words(setting) or "as they are"}
+                | {"setting": point_words(setting, of_rows=of_rows(summary)) or "as they are"}
                 | {"p_words": f"<{SPACE}0.001" if p_value < 0.001 else f"{p_value:.3f}"}
             )
     return found
@@ -388,10 +424,12 @@ def _comparisons(summary: dict[str, Any], output: Path, point: Point | None) -> 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     data, protocol = summary["data"], summary["protocol"]
-    shape = f" {TIMES} ".join(map(str, data["image_shape"]))
+    shape = f" {TIMES} ".join(map(str, data["image_shape"] or ()))
+    if of_rows(summary):
+        shape = f"{data['input_shape'][0]} attributes, of which {len(data['moved'])} were moved"
     facts = [
         (
-            "Pictures",
+            "Rows" if of_rows(summary) else "Pictures",
             f"{data['num_images']} of the split “{data['split']}”, {shape}, "
             f"{len(data['class_names'])} classes",
         ),
@@ -402,7 +440,7 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     for attack in protocol["attacks"]:
         start = "a random start" if attack["has_random_start"] else "no random start"
         words = f"{attack['steps']} steps of {attack['relative_step']:.3g} {TIMES} ε each, {start} "
-        words += f"(as Foolbox's {attack['foolbox_class']})"
+        words += "" if of_rows(summary) else f"(as Foolbox's {attack['foolbox_class']})"
         facts.append((f"{attack['attack'].upper()}, {norm_name(attack['norm'])}", words))
     facts.append(("Seed", str(summary["settings"]["seed"])))
     facts.append(("Time", f"{_duration(summary['seconds'])} on a {summary['device']}"))

@@ -13,6 +13,8 @@ Everything that is shown is computed from these files and nothing else::
       models/NAME/            model_card.json and history.csv, copied from a run folder (absent otherwise)
       figures/*.png           drawn by bioattack.evaluation.figures
       report.html             written by bioattack.evaluation.report
+      tables/by_COLUMN.csv    with --group-by: one row per model, attack, norm, epsilon and group;
+                              gaps_by_COLUMN.csv: the largest differences between groups
       unfinished/             only while an evaluation is under way
 
 An attack (``bioattack-attack``) leaves the same but for examples, audit and report, and, if asked::
@@ -45,6 +47,17 @@ attacks have ``judged == "returned"``: the one image that they give back. All of
 A distance that was asked for is that of the adversarial image (not rounded) from the picture, 0 where it was
 not attacked and in the rows of the pictures as they are; by definition 0 for equal images and growing, also
 where the published score falls (``ssim`` is 1 - SSIM; ``psnr``: see ``bioattack.distances``).
+The columns ``p0``, ``p1``, ... stand, if they were asked for (``--probabilities``), behind the distances and
+before the groups: the probability (softmax of the logits, float32) of each class in the order of the labels,
+of what ``predicted_adversarial`` was read off: of the picture as it is where ``attack == "none"``, of the
+adversarial image elsewhere; empty there with ``--probabilities clean``. They add up to 1 within 1e-6.
+
+**Rows of a table** (records of ``adult``) give the same columns. "image" and "picture" then stand for a
+row, ``epsilon`` and the lengths ``l1``, ``l2``, ``linf``, ``rms`` are in the attributes' own units, and
+``norm`` is ``"linf"``: no attribute is moved by more than epsilon. A row is saved as it was found:
+``success_8bit`` and everything else of 8 bits equals the plain figure. There are no examples and no pictures;
+saved records are records of rows.
+
 ``margin_*`` is the logit of the true class minus the largest other logit. ``seconds`` is the image's share
 of its batch's time and the only column that differs between two runs of the same command.
 
@@ -61,6 +74,8 @@ of its batch's time and the only column that differs between two runs of the sam
                                 "steps": 20, "relative_step": 0.3333, "has_random_start": false}, ...]},
       "data": {"path": "...", "kind": "synthetic", "fingerprint": "sha256...", "split": "test",
                "num_images": 200, "class_names": [...], "image_shape": [64, 64, 3], "groups": ["country"]},
+               (of rows of a table "image_shape" is null, and there are "input_shape": [14], "table": the
+               attributes as in the records' manifest, "moved": the names of those that were attacked)
       "models": [{"name": "resnet18", "source": "...", "fingerprint": "sha256...",
                   "folder": "models/resnet18" or null, "num_parameters": 701082 or null,
                   "card": {...model_card.json...} or null}],
@@ -78,6 +93,9 @@ of its batch's time and the only column that differs between two runs of the sam
                  "stages": [the attacks it is made of, with all their settings]}],
       "least_epsilon": [{"model", "attack", "norm", "num_images", "num_fallen", "num_censored", "largest",
                          "mean", "median", "mean_of_fallen"}],   (absent where it was not searched)
+      "by_group": {"race": [the rows of tables/by_race.csv, see bioattack.evaluation.groups], ...},
+                  (absent without --group-by, like
+      "group_gaps": the same for tables/gaps_by_race.csv, see bioattack.evaluation.group_gaps)
       "notes": ["one sentence each: what a reader must know to trust the figures"],
       "audit": what audit.json holds; absent without an audit:
                {"format_version": 1, "identity": {...}, "significance": 0.01, "margin": 0.02,
@@ -108,6 +126,7 @@ mapped to the ends of the range.
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,13 +203,14 @@ def read_rows(source: Any, *, columns: Sequence[str], has_header: bool) -> "pd.D
     Args:
         source: A path or an open text file.
         columns: All columns in their order; those not in ``COLUMNS`` are distances where they are named as
-            these are, and groups otherwise.
+            these are, probabilities where they are called ``p0``, ``p1``, ..., and groups otherwise.
         has_header: Whether the first line names them.
     """
     import pandas as pd
 
     distances = [name for name in columns if name in DISTANCES and name not in COLUMNS]
-    groups = set(columns) - set(COLUMNS) - set(distances)
+    probabilities = probability_columns(columns)
+    groups = set(columns) - set(COLUMNS) - set(distances) - set(probabilities)
     # From 3.1 on pandas always reads floats exactly and warns of being asked to.
     is_exact = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
     exact: dict[str, Any] = {} if is_exact else {"float_precision": "round_trip"}
@@ -199,11 +219,21 @@ def read_rows(source: Any, *, columns: Sequence[str], has_header: bool) -> "pd.D
         header=0 if has_header else None,
         names=list(columns),
         dtype=dict.fromkeys([*TEXT_COLUMNS, *groups], str)
-        | dict.fromkeys(("epsilon", "epsilon_low", "epsilon_high", *distances), float),
+        | dict.fromkeys(("epsilon", "epsilon_low", "epsilon_high", *distances, *probabilities), float),
         keep_default_na=False,
-        na_values={"epsilon_low": [""], "epsilon_high": [""]},
+        na_values={name: [""] for name in ("epsilon_low", "epsilon_high", *probabilities)},
         **exact,
     )
+
+
+def probability_columns(columns: Sequence[str]) -> list[str]:
+    """Names the columns that hold the probabilities of the classes, in the order of the classes.
+
+    >>> probability_columns(["image_id", "p1", "p0", "race"])
+    ['p0', 'p1']
+    """
+    found = [name for name in columns if re.fullmatch(r"p\d+", name)]
+    return sorted(found, key=lambda name: int(name[1:]))
 
 
 def read_summary(output: Path) -> dict[str, Any]:
@@ -217,8 +247,13 @@ def read_examples(output: Path) -> list[dict[str, Any]]:
     return json.loads(path.read_text()) if path.exists() else []
 
 
-def epsilon_words(epsilon: float, *, norm: str) -> str:
+def epsilon_words(epsilon: float, *, norm: str, of_rows: bool = False) -> str:
     """Says an epsilon as a fraction of the pixel range and, for Linf, in steps of 8-bit pixels.
+
+    Args:
+        epsilon: The epsilon.
+        norm: The norm.
+        of_rows: Whether it is one of rows of a table, in the attributes' own units.
 
     >>> epsilon_words(8 / 255, norm="linf")
     '0.0314 (8/255)'
@@ -229,4 +264,5 @@ def epsilon_words(epsilon: float, *, norm: str) -> str:
     """
     if math.isinf(epsilon):
         return "no radius"
-    return f"{epsilon:.3g} ({epsilon * 255:.3g}/255)" if norm == "linf" else f"{epsilon:.3g}"
+    is_in_steps = norm == "linf" and not of_rows
+    return f"{epsilon:.3g} ({epsilon * 255:.3g}/255)" if is_in_steps else f"{epsilon:.3g}"

@@ -35,7 +35,8 @@ class Pictures:
     """The pictures under test, read again from the start as often as needed.
 
     Args:
-        batches: Starts one pass; each batch is a dict of NumPy arrays ``image`` (float32, [0, 1]), ``label``,
+        batches: Starts one pass; each batch is a dict of NumPy arrays ``image`` (float32, [0, 1]; rows of a
+            table are ``(batch, features)`` on their own scales, and called pictures here), ``label``,
             ``image_id`` (text) and ``group_NAME`` (text) for each group. Every pass gives the same batches.
         num_images: In all.
         num_batches: In a pass.
@@ -75,7 +76,9 @@ class _Unit:
     def file_name(self) -> str:
         if self.attack is None:
             return f"{self.model:02d}-clean"
-        return f"{self.model:02d}-{self.attack.name.replace(':', '-')}-{self.attack.norm}"
+        # A search ends at an epsilon that the same attack may be run at too.
+        search = "-least" if self.attack.is_search else ""
+        return f"{self.model:02d}-{self.attack.name.replace(':', '-')}-{self.attack.norm}{search}"
 
 
 class RobustnessMeasurement:
@@ -103,7 +106,7 @@ class RobustnessMeasurement:
         self.plan = plan
         self.folder = folder
         self.judges = judges or Judges({}, image_shape=())
-        self.columns = [*COLUMNS, *self.judges.names, *pictures.groups]
+        self.columns = [*COLUMNS, *self.judges.names, *plan.probability_columns, *pictures.groups]
         self.clean_units = [_Unit(place) for place in range(len(classifiers))]
         self.attacked_units = [
             _Unit(place, attack) for place in range(len(classifiers)) for attack in plan.attacks
@@ -198,7 +201,12 @@ class RobustnessMeasurement:
                 with replacing(self._clean_logits(unit, place)) as partial, partial.open("wb") as file:
                     np.save(file, logits)
                 table = rows.clean_rows(
-                    batch, logits, seconds=seconds, facts=self._facts(unit), judges=self.judges.names
+                    batch,
+                    logits,
+                    seconds=seconds,
+                    facts=self._facts(unit),
+                    judges=self.judges.names,
+                    probabilities=self.plan.probability_columns,
                 )
                 self._write(self._chunk(unit, 0.0, place), table)
             progress.update(len(batch["label"]))
@@ -313,6 +321,8 @@ class RobustnessMeasurement:
                 facts=self._facts(unit),
                 target=unit.attack.target,
                 judged=judged,
+                probabilities=self.plan.probability_columns,
+                has_probabilities=self.plan.probabilities == "all",
             )
             is_new = attacked.is_new
             if stage:

@@ -51,6 +51,7 @@ def clean_rows(
     seconds: float,
     facts: Mapping[str, Any],
     judges: Sequence[str] = (),
+    probabilities: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Makes the rows of pictures as they are.
 
@@ -60,6 +61,7 @@ def clean_rows(
         seconds: Time for each picture.
         facts: The columns that are the same in all rows.
         judges: Columns of more distances, which are 0 here.
+        probabilities: Columns of the classes' probabilities, in the order of the classes.
     """
     number = len(logits)
     nothing, nowhere = np.zeros(number), np.full(number, np.nan)
@@ -76,7 +78,14 @@ def clean_rows(
         epsilon_high=nowhere,
         is_new=nothing == 0,
     )
-    return attacked_rows(batch, logits, attacked, facts=facts, judged=dict.fromkeys(judges, nothing))
+    return attacked_rows(
+        batch,
+        logits,
+        attacked,
+        facts=facts,
+        judged=dict.fromkeys(judges, nothing),
+        probabilities=probabilities,
+    )
 
 
 def attacked_rows(
@@ -87,6 +96,8 @@ def attacked_rows(
     facts: Mapping[str, Any],
     target: int | None = None,
     judged: Mapping[str, np.ndarray] | None = None,
+    probabilities: Sequence[str] = (),
+    has_probabilities: bool = True,
 ) -> pd.DataFrame:
     """Makes the rows of attacked pictures, with the columns that ``bioattack.evaluation.results`` describes.
 
@@ -97,6 +108,8 @@ def attacked_rows(
         facts: The columns that are the same in all rows.
         target: The class that success is to reach, or None where it is to leave the true one.
         judged: More distances of each picture from its original, ``(batch,)`` by the names of their columns.
+        probabilities: Columns of the classes' probabilities, in the order of the classes.
+        has_probabilities: Whether they are filled in, and not left empty.
     """
     labels = np.asarray(batch["label"])
     predicted_clean = clean_logits.argmax(1)
@@ -129,8 +142,18 @@ def attacked_rows(
         "epsilon_low": attacked.epsilon_low,
         "epsilon_high": attacked.epsilon_high,
         **(judged or {}),
+        **_probabilities(attacked.logits, probabilities, is_known=has_probabilities),
     } | {name.removeprefix("group_"): batch[name] for name in batch if name.startswith("group_")}
     return pd.DataFrame(table)
+
+
+def _probabilities(logits: np.ndarray, columns: Sequence[str], *, is_known: bool) -> dict[str, np.ndarray]:
+    """The softmax of the logits, a column for each class; NaN where it is not asked for."""
+    if not is_known:
+        return dict.fromkeys(columns, np.full(len(logits), np.nan))
+    powers = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    shares = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+    return {name: shares[:, label] for label, name in enumerate(columns)}
 
 
 def better_rows(

@@ -1,4 +1,7 @@
-"""All pictures of an attack, as PNG files: every saved picture is the one that ``success_8bit`` judges."""
+"""All pictures of an attack, as PNG files: every saved picture is the one that ``success_8bit`` judges.
+
+Rows of a table are saved as they were found, a NumPy file each, until records are made of them.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -7,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bioattack.evaluation.examples import safe_name, save_png
+from bioattack.files import replacing
 
 
 def image_folder(folder: Path, *, model: str, attack: str, norm: str, epsilon: float) -> Path:
@@ -27,6 +31,48 @@ def image_path(folder: Path, image_id: str) -> Path:
     parts = [part for part in PurePosixPath(image_id).parts if part not in ("/", ".", "..")]
     path = folder.joinpath(*parts)
     return path if path.suffix == ".png" else path.with_name(path.name + ".png")
+
+
+class RowWriter:
+    """Saves every row of one model as it comes by, also those that were not attacked, for records of them.
+
+    Each has a file, as pictures have: a later attack of the same list replaces those that it betters.
+
+    Args:
+        folder: Where.
+        model: The model's display name.
+    """
+
+    def __init__(self, folder: Path, *, model: str) -> None:
+        self.folder = folder
+        self.model = model
+
+    def write(
+        self,
+        batch: Mapping[str, Any],
+        adversarial_images: np.ndarray,
+        *,
+        attack: str,
+        norm: str,
+        epsilon: float,
+    ) -> None:
+        """Saves a batch."""
+        folder = image_folder(self.folder, model=self.model, attack=attack, norm=norm, epsilon=epsilon)
+        for image_id, row in zip(batch["image_id"], adversarial_images, strict=True):
+            path = row_path(folder, str(image_id))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as partial, partial.open("wb") as file:
+                np.save(file, row)
+
+
+def row_path(folder: Path, image_id: str) -> Path:
+    """Names the file of a row, whatever is in its name.
+
+    >>> row_path(Path("images"), "test/00042").as_posix()
+    'images/test/00042.npy'
+    """
+    path = image_path(folder, image_id)
+    return path.with_name(path.name.removesuffix(".png") + ".npy")
 
 
 class PictureWriter:

@@ -38,13 +38,14 @@ def clean_table(results: pd.DataFrame) -> pd.DataFrame:
     return _with_accuracy(counts)
 
 
-def adversarial_table(results: pd.DataFrame) -> pd.DataFrame:
+def adversarial_table(results: pd.DataFrame, *, of_rows: bool = False) -> pd.DataFrame:
     """Computes the adversarial accuracy ``1 - (M + A) / N`` per model, norm and epsilon.
 
     Rows of a search for the least epsilon, which have an epsilon each, are left to ``least_epsilon_table``.
 
     Args:
         results: The long table.
+        of_rows: Whether it is of rows of a table, whose epsilons are in the attributes' own units.
 
     Returns:
         One row per model, attack, norm and epsilon, with the columns that
@@ -76,7 +77,7 @@ def adversarial_table(results: pd.DataFrame) -> pd.DataFrame:
     table = _with_accuracy(table.assign(num_correct=standing - table["num_success"]))
     table = _with_accuracy(table.assign(num_correct=standing - table["num_success_8bit"]), suffix="_8bit")
     pairs = zip(table["epsilon"].tolist(), table["norm"].tolist(), strict=True)
-    table["epsilon_words"] = [epsilon_words(epsilon, norm=norm) for epsilon, norm in pairs]
+    table["epsilon_words"] = [epsilon_words(epsilon, norm=norm, of_rows=of_rows) for epsilon, norm in pairs]
     return table[[*_ADVERSARIAL_COLUMNS, *(f"mean_{name}" for name in judges)]]
 
 

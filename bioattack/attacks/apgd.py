@@ -44,6 +44,7 @@ class AutoProjectedGradientDescent(ProjectedGradientDescent):
         norm: AttackSettings(100, first_step, has_random_start=True, judged="any")
         for norm, first_step in (("linf", 2.0), ("l2", 2.0), ("rms", 2.0), ("l1", 1.0))
     }
+    row_defaults = None
 
     def __init__(self, *, norm: str, settings: AttackSettings, num_classes: int) -> None:
         super().__init__(norm=norm, settings=settings, num_classes=num_classes)
@@ -60,8 +61,8 @@ class AutoProjectedGradientDescent(ProjectedGradientDescent):
         if self.settings.has_random_start:
             iterates = self.ball.project(self.steps.draw(slots), slots.originals, slots.epsilons)
         state = fresh_state(slots, iterates, num_classes=self.num_classes)
-        if self.settings.is_quantised:
-            state = self._seen_as_8_bits(slots, state, iterates)
+        if self.settings.is_rounded:
+            state = self._seen_rounded(slots, state, iterates)
         return (
             state
             | self.steps.remember(slots, iterates)
@@ -83,7 +84,7 @@ class AutoProjectedGradientDescent(ProjectedGradientDescent):
         images, is_first = state["adversarial_images"], state["num_steps"] == 0
         logits, losses, gradients = model.logits_losses_and_gradients(images, slots, self.loss)
         state = self._ended(slots, state, logits, losses)
-        has_gradient = tf.reduce_any(gradients != 0, axis=(1, 2, 3))
+        has_gradient = tf.reduce_any(gradients != 0, axis=tuple(range(1, gradients.shape.rank)))
         state["has_zero_gradient"] |= is_first & ~has_gradient
         is_best = losses > state["best_losses"]
         state |= {
@@ -98,9 +99,9 @@ class AutoProjectedGradientDescent(ProjectedGradientDescent):
         state, moved = self.steps.move(slots, state, iterates, gradients)
         is_moving = ~state["is_over"]
         state["num_steps"] += tf.cast(is_moving, tf.int32)
-        if self.settings.is_quantised:
+        if self.settings.is_rounded:
             state["iterates"] = moved
-            moved = self.ball.round_to_8_bits(moved, slots.originals, slots.epsilons)
+            moved = self.ball.rounded(moved, slots.originals, slots.epsilons)
         return state | {"adversarial_images": rows_where(is_moving, moved, state["adversarial_images"])}
 
     def _ended(self, slots: Slots, state: State, logits: tf.Tensor, losses: tf.Tensor) -> State:

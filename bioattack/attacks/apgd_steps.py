@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import tensorflow as tf
 
-from bioattack.attacks.attack import Slots, State
+from bioattack.attacks.attack import Slots, State, per_image
 from bioattack.attacks.balls import Ball
 
 # Share of a step that is new; the rest repeats the move before.
@@ -81,7 +81,7 @@ class HalvedSteps:
         """Draws points of the sphere."""
         drawn = self.ball.draw(slots.keys, slots.originals.shape[1:])
         radii = tf.math.divide_no_nan(slots.epsilons, self.ball.length(drawn))
-        return slots.originals + drawn * _each(radii)
+        return slots.originals + drawn * per_image(radii, drawn)
 
     def remember(self, slots: Slots, iterates: tf.Tensor) -> State:
         """Keeps the iterate before, and what happened in the period."""
@@ -116,10 +116,10 @@ class HalvedSteps:
         self, slots: Slots, state: State, iterates: tf.Tensor, gradients: tf.Tensor
     ) -> tuple[State, tf.Tensor]:
         """Goes a part of a step ahead, and repeats a part of the move before."""
-        steps = _each(state["relative_steps"] * slots.epsilons)
+        steps = per_image(state["relative_steps"] * slots.epsilons, iterates)
         ahead = iterates + steps * self.ball.ascend(gradients, iterates)
         ahead = self.ball.project(ahead, slots.originals, slots.epsilons)
-        new = _each(tf.where(state["num_steps"] == 0, 1.0, _NEW_SHARE))
+        new = per_image(tf.where(state["num_steps"] == 0, 1.0, _NEW_SHARE), iterates)
         moved = iterates + new * (ahead - iterates) + (1 - new) * (iterates - state["previous_iterates"])
         moved = self.ball.project(moved, slots.originals, slots.epsilons)
         return state | {"previous_iterates": iterates}, moved
@@ -191,11 +191,7 @@ class SparseSteps:
         flat = tf.reshape(sizes, (tf.shape(sizes)[0], -1))
         ordered = tf.sort(flat, axis=1, direction="DESCENDING")
         least = tf.gather(ordered, state["num_moving"] - 1, axis=1, batch_dims=1)
-        signs = tf.where(sizes >= _each(least), tf.sign(gradients), 0.0)
+        signs = tf.where(sizes >= per_image(least, sizes), tf.sign(gradients), 0.0)
         steps = tf.math.divide_no_nan(state["relative_steps"] * slots.epsilons, self.ball.length(signs))
-        moved = self.ball.project(iterates + _each(steps) * signs, slots.originals, slots.epsilons)
+        moved = self.ball.project(iterates + per_image(steps, signs) * signs, slots.originals, slots.epsilons)
         return state, moved
-
-
-def _each(values: tf.Tensor) -> tf.Tensor:
-    return values[:, None, None, None]

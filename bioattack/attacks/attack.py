@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import tensorflow as tf
 
 from bioattack.attacks.losses import Loss, is_fooled
+from bioattack.attacks.row_bounds import RowBounds
 from bioattack.classifier import Classifier
 from bioattack.errors import InputError
 
@@ -16,7 +17,8 @@ class Slots(NamedTuple):
     """What stays the same while images are attacked at one epsilon; one row per slot of the batch.
 
     Args:
-        originals: ``(slots, height, width, channels)``, float32, [0, 1].
+        originals: ``(slots, height, width, channels)``, float32, [0, 1]; of rows of a table
+            ``(slots, features)``, on the attributes' own scales.
         labels: ``(slots,)``, int32, true classes.
         targets: ``(slots,)``, int32, the class to reach, or -1 where any wrong one will do.
         epsilons: ``(slots,)``, float32, radius of the ball in the attack's norm.
@@ -76,7 +78,7 @@ class AttackedModel:
                 losses = loss(logits, slots.labels, slots.targets)
             gradients = tape.gradient(losses, images)
             if gradients is None:
-                raise InputError(f"model {self.name} has no gradient with respect to the pictures")
+                raise InputError(f"model {self.name} has no gradient with respect to {_inputs_word(images)}")
             return logits, losses, gradients
 
         logits, losses, gradients = self._mean_over_draws(one_draw)
@@ -127,6 +129,8 @@ class StreamedAttack:
     num_targets = 0
     #: Whether it searches among pictures of 8 bits, and so must begin at one.
     needs_8_bits = False
+    #: Of rows of a table what it may move; None where it attacks pictures. Rows are saved as they are found.
+    bounds: RowBounds | None = None
 
     def __init__(self, *, norm: str, num_steps: int, is_targeted: bool = False) -> None:
         self.norm = norm
@@ -163,6 +167,10 @@ class StreamedAttack:
         raise NotImplementedError
 
 
+def _inputs_word(images: tf.Tensor) -> str:
+    return "the rows" if images.shape.rank == 2 else "the pictures"
+
+
 def fresh_state(slots: Slots, adversarial_images: tf.Tensor, *, num_classes: int) -> State:
     """Makes the entries that every attack has, for images that nothing has happened to yet."""
     none = tf.zeros_like(slots.labels)
@@ -180,3 +188,8 @@ def rows_where(condition: tf.Tensor, chosen: tf.Tensor, other: tf.Tensor) -> tf.
     """Takes whole rows from one tensor where the condition ``(slots,)`` holds, from another elsewhere."""
     # Rows are copied whole; `tf.where` would spread the condition over all values, at ten times the cost.
     return tf.raw_ops.Select(condition=condition, x=chosen, y=other)
+
+
+def per_image(numbers: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """One number for each slot, in a shape that spreads over images or rows of a table."""
+    return tf.reshape(numbers, (-1, *(1 for _ in images.shape[1:])))

@@ -87,6 +87,16 @@ class Ball(abc.ABC):
             than epsilon.
         """
 
+    def rounded(self, images: Any, originals: Any, epsilon: Any) -> Any:
+        """The images as they can be saved, still inside the ball: with 8 bits, unless a ball says otherwise.
+
+        Args:
+            images: As ``round_to_8_bits``.
+            originals: As ``round_to_8_bits``.
+            epsilon: As ``round_to_8_bits``.
+        """
+        return self.round_to_8_bits(images, originals, epsilon)
+
     def draw(self, keys: Any, shape: Sequence[int]) -> Any:
         """Draws a point of the unit ball for each image, uniform over the ball.
 

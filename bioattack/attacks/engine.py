@@ -133,7 +133,8 @@ class Engine:
         """Attacks all images of a stream, from its beginning or from where a restored engine had got to.
 
         Args:
-            stream: Batches as dictionaries: ``image`` (float32, ``(n, height, width, channels)``, [0, 1]),
+            stream: Batches as dictionaries: ``image`` (float32, ``(n, height, width, channels)``, [0, 1]; or,
+                where rows of a table are attacked, ``(n, features)``, also under the name ``features``),
                 ``label`` (integers) and ``image_id`` (texts); ``clean_logits`` if known already;
                 ``fallen_at`` where smaller epsilons only are wanted; anything else is passed through.
 
@@ -149,6 +150,7 @@ class Engine:
             self.model,
             first_batch=self.num_batches_read,
             needs_8_bits=self.attack.needs_8_bits,
+            bounds=self.attack.bounds,
         )
         while True:
             self._fill(images)
@@ -178,7 +180,7 @@ class Engine:
             for task in tasks:
                 del self.finished[task.image.index]
             chunk = [ImageResult(task.image, tuple(self._outcomes(task))) for task in tasks]
-            look_again(chunk, self.model, self.batch_size)
+            look_again(chunk, self.model, self.batch_size, is_saved_as_found=self.attack.bounds is not None)
             results += chunk
 
     def _outcomes(self, task: Task) -> list[Outcome]:
@@ -394,6 +396,10 @@ class Engine:
         ]
         if not fooling or self.compiled is None:
             return
+        if self.attack.bounds is not None:
+            for _, finding in fooling:
+                finding.logits_8bit, finding.is_fooled_8bit = finding.logits, True
+            return
         images = rounded_to_8_bits(np.stack([finding.required_image() for _, finding in fooling]))
         # A few sizes only: parts of a model may be compiled for each size of the batch that comes along.
         num_more = 2 ** math.ceil(math.log2(len(images))) - len(images)
@@ -413,8 +419,17 @@ class Engine:
                 finding.adversarial_image = None
 
 
-def look_again(results: Sequence[ImageResult], model: AttackedModel, batch_size: int) -> None:
-    """Notes with each finding what the model makes of its image once that is saved with 8 bits."""
+def look_again(
+    results: Sequence[ImageResult], model: AttackedModel, batch_size: int, *, is_saved_as_found: bool = False
+) -> None:
+    """Notes with each finding what the model makes of its image once that is saved with 8 bits.
+
+    Args:
+        results: The results, of which those not looked at yet are.
+        model: The model.
+        batch_size: Images per call.
+        is_saved_as_found: Whether nothing is lost in saving, as with rows of a table.
+    """
     findings = list(
         {
             id(outcome.finding): outcome.finding
@@ -425,6 +440,10 @@ def look_again(results: Sequence[ImageResult], model: AttackedModel, batch_size:
     )
     for start in range(0, len(findings), batch_size):
         some = findings[start : start + batch_size]
+        if is_saved_as_found:
+            for finding in some:
+                finding.logits_8bit = finding.logits
+            continue
         images = np.stack([finding.required_image() for finding in some])
         for finding, logits in zip(some, model.logits(rounded_to_8_bits(images)).numpy(), strict=True):
             finding.logits_8bit = logits

@@ -6,10 +6,19 @@ from typing import Any, ClassVar, Self
 
 import tensorflow as tf
 
-from bioattack.attacks.attack import AttackedModel, Slots, State, StreamedAttack, fresh_state, rows_where
+from bioattack.attacks.attack import (
+    AttackedModel,
+    Slots,
+    State,
+    StreamedAttack,
+    fresh_state,
+    per_image,
+    rows_where,
+)
 from bioattack.attacks.balls import get_ball
 from bioattack.attacks.losses import build_loss
-from bioattack.attacks.registry import AttackSettings
+from bioattack.attacks.registry import PROTOCOLS, AttackSettings
+from bioattack.attacks.row_ball import RowBall
 from bioattack.errors import InputError
 
 # As many classes as Croce and Hein 2020 aim at.
@@ -40,6 +49,9 @@ class ProjectedGradientDescent(StreamedAttack):
         "l1": AttackSettings(50, 0.025, has_random_start=True, judged="any"),
     }
 
+    #: On rows of a table, where the random start may be a whole diameter from the corner that fools.
+    row_defaults: ClassVar[AttackSettings | None] = PROTOCOLS["fairness"]["linf"]
+
     @classmethod
     def make(cls, *, norm: str, num_classes: int, overrides: Mapping[str, Any]) -> Self:
         """Makes the attack with its own settings for the norm, but for those that are given.
@@ -49,7 +61,8 @@ class ProjectedGradientDescent(StreamedAttack):
         """
         if norm not in cls.defaults:
             raise InputError(f"{cls.__name__} has no norm {norm!r}; it has {', '.join(cls.defaults)}")
-        settings = dataclasses.replace(cls.defaults[norm], **overrides)
+        of_rows = cls.row_defaults if "bounds" in overrides else None
+        settings = dataclasses.replace(of_rows or cls.defaults[norm], **overrides)
         return cls(norm=norm, settings=settings, num_classes=num_classes)
 
     def __init__(self, *, norm: str, settings: AttackSettings, num_classes: int) -> None:
@@ -57,7 +70,8 @@ class ProjectedGradientDescent(StreamedAttack):
         self.needs_8_bits = settings.is_quantised
         self.settings = settings
         self.num_classes = num_classes
-        self.ball = get_ball(norm)
+        self.bounds = settings.bounds
+        self.ball = get_ball(norm) if settings.bounds is None else RowBall(settings.bounds)
         self.loss = build_loss(settings.loss, num_classes=num_classes)
         if settings.loss == "dlr-targeted":
             self.num_targets = min(MOST_TARGETS, num_classes - 1)
@@ -73,12 +87,12 @@ class ProjectedGradientDescent(StreamedAttack):
         if self.settings.has_random_start:
             drawn = self.ball.draw(slots.keys, iterates.shape[1:])
             iterates = self.ball.project(
-                iterates + drawn * slots.epsilons[:, None, None, None], slots.originals, slots.epsilons
+                iterates + drawn * per_image(slots.epsilons, drawn), slots.originals, slots.epsilons
             )
         state = fresh_state(slots, iterates, num_classes=self.num_classes)
         if self.settings.momentum is not None:
             state["momentum"] = tf.zeros_like(iterates)
-        return self._seen_as_8_bits(slots, state, iterates) if self.settings.is_quantised else state
+        return self._seen_rounded(slots, state, iterates) if self.settings.is_rounded else state
 
     def look(self, model: AttackedModel, slots: Slots, state: State) -> State:
         """Judges the iterate."""
@@ -98,12 +112,12 @@ class ProjectedGradientDescent(StreamedAttack):
             direction = self._with_momentum(state["momentum"], gradients)
             state["momentum"] = rows_where(is_moving, direction, state["momentum"])
         iterates = state.get("iterates", images)
-        steps = (self.settings.relative_step * slots.epsilons)[:, None, None, None]
+        steps = per_image(self.settings.relative_step * slots.epsilons, iterates)
         moved = iterates + steps * self.ball.ascend(direction, iterates)
         moved = rows_where(is_moving, self.ball.project(moved, slots.originals, slots.epsilons), iterates)
         state["num_steps"] += tf.cast(is_moving, tf.int32)
-        if self.settings.is_quantised:
-            return self._seen_as_8_bits(slots, state, moved)
+        if self.settings.is_rounded:
+            return self._seen_rounded(slots, state, moved)
         return state | {"adversarial_images": moved}
 
     def _judged(self, slots: Slots, state: State, logits: tf.Tensor) -> State:
@@ -119,12 +133,12 @@ class ProjectedGradientDescent(StreamedAttack):
 
     def _with_momentum(self, momentum: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
         # Dong et al. divide by the L1 norm, so that old and new gradients weigh the same.
-        lengths = tf.reduce_sum(tf.abs(gradients), axis=(1, 2, 3), keepdims=True)
+        lengths = tf.reduce_sum(tf.abs(gradients), axis=tuple(range(1, gradients.shape.rank)), keepdims=True)
         return self.settings.momentum * momentum + tf.math.divide_no_nan(gradients, lengths)
 
-    def _seen_as_8_bits(self, slots: Slots, state: State, iterates: tf.Tensor) -> State:
+    def _seen_rounded(self, slots: Slots, state: State, iterates: tf.Tensor) -> State:
         """Keeps the iterate as it is, for small steps to add up, and lets the model see it rounded."""
-        rounded = self.ball.round_to_8_bits(iterates, slots.originals, slots.epsilons)
+        rounded = self.ball.rounded(iterates, slots.originals, slots.epsilons)
         return state | {"iterates": iterates, "adversarial_images": rounded}
 
 
@@ -139,6 +153,7 @@ class FastGradientMethod(ProjectedGradientDescent):
         norm: AttackSettings(1, 1.0, has_random_start=False, judged="any")
         for norm in ("linf", "l2", "rms", "l1")
     }
+    row_defaults = None
 
 
 class BasicIterativeMethod(ProjectedGradientDescent):
@@ -152,6 +167,7 @@ class BasicIterativeMethod(ProjectedGradientDescent):
         norm: AttackSettings(10, 0.2, has_random_start=False, judged="any")
         for norm in ("linf", "l2", "rms", "l1")
     }
+    row_defaults = None
 
 
 class MomentumIterativeMethod(ProjectedGradientDescent):
@@ -165,3 +181,4 @@ class MomentumIterativeMethod(ProjectedGradientDescent):
         norm: AttackSettings(10, 0.1, has_random_start=False, judged="any", momentum=1.0)
         for norm in ("linf", "l2", "rms", "l1")
     }
+    row_defaults = None

@@ -4,7 +4,15 @@ import dataclasses
 import math
 from typing import Any
 
-from bioattack.attacks.registry import DISTANCE_ATTACKS, JUDGED, NO_NORM, DistanceFacts, find_attack
+from bioattack.attacks.registry import (
+    DISTANCE_ATTACKS,
+    JUDGED,
+    NO_NORM,
+    ROW_ATTACKS,
+    DistanceFacts,
+    find_attack,
+)
+from bioattack.attacks.row_bounds import RowBounds
 from bioattack.errors import InputError
 
 _EPSILONS = (8 / 255,)
@@ -40,6 +48,8 @@ class AttackRequest:
         confidence: By how much the best wrong logit must lead before an image is left alone, at least 0.
         step_length: Length of a step in the unit of the images, where there is no radius to measure it by.
         step_rule: ``"normalised"`` to that length in L2, ``"raw"`` (times the gradient) or ``"sign"``.
+        bounds: Where rows of a table are attacked, what may be moved (``row_bounds``); epsilons are then in
+            the attributes' own units, and only ``registry.ROW_ATTACKS`` know how, in ``"linf"``.
 
     Raises:
         InputError: If something is out of range or unknown.
@@ -64,10 +74,16 @@ class AttackRequest:
     confidence: float | None = None
     step_length: float | None = None
     step_rule: str | None = None
+    bounds: RowBounds | None = None
 
     def __post_init__(self) -> None:
         """Checks what needs no model."""
         name, _ = find_attack(self.attack)
+        if self.bounds is not None and (name not in ROW_ATTACKS or self.norm != "linf"):
+            raise InputError(
+                f"rows of a table are attacked by {', '.join(ROW_ATTACKS)}, in linf. "
+                f"Received: {name} in {self.norm}"
+            )
         if name in DISTANCE_ATTACKS:
             self._go_by_distance(name, DISTANCE_ATTACKS[name])
         object.__setattr__(self, "epsilons", tuple(float(epsilon) for epsilon in self.epsilons))
@@ -119,6 +135,7 @@ class AttackRequest:
         names = [
             *("num_steps", "relative_step", "has_random_start", "judged"),
             *("distance", "distance_weight", "confidence", "step_length", "step_rule"),
+            "bounds",
         ]
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         facts = {"is_quantised": self.is_quantised, "is_targeted": self.target is not None}

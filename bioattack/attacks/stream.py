@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from bioattack.attacks.attack import AttackedModel
+from bioattack.attacks.row_bounds import RowBounds
 from bioattack.errors import InputError
 
 # In float32 a step of 1/255 is known to about a 30,000th of itself.
 _GRID_SLACK = 1e-3
 
-_TAKEN = ("image", "label", "image_id", "clean_logits", "fallen_at")
+_TAKEN = ("image", "features", "label", "image_id", "clean_logits", "fallen_at")
 
 
 @dataclasses.dataclass
@@ -23,7 +24,7 @@ class Image:
     Args:
         image_id: Its name; what is random about an attack on it is drawn from this.
         label: True class.
-        pixels: ``(height, width, channels)``, float32, [0, 1].
+        pixels: ``(height, width, channels)``, float32, [0, 1]; of a row of a table ``(features,)``.
         clean_logits: ``(classes,)``.
         fallen_at: Epsilon at which it is known to fall already; infinite by default.
         extra: What else came with it.
@@ -50,6 +51,7 @@ def read_stream(
     *,
     first_batch: int = 0,
     needs_8_bits: bool = False,
+    bounds: RowBounds | None = None,
 ) -> Iterator[list[Image]]:
     """Reads, checks and classifies batch after batch.
 
@@ -58,6 +60,7 @@ def read_stream(
         model: The model.
         first_batch: Number of batches to leave out, having been read before.
         needs_8_bits: Whether every value must be ``k / 255``.
+        bounds: Where rows of a table are attacked, what may be moved.
 
     Raises:
         InputError: If there are no images at all, or some cannot be attacked.
@@ -67,9 +70,12 @@ def read_stream(
         is_empty = False
         if number < first_batch:
             continue
-        images = np.asarray(batch["image"])
+        images = np.asarray(batch["features"] if "features" in batch else batch["image"])
         labels, image_ids = np.asarray(batch["label"]), _texts(batch["image_id"])
-        _check_images(images, image_ids)
+        if bounds is None:
+            _check_images(images, image_ids)
+        else:
+            _check_rows(images, image_ids, bounds)
         if needs_8_bits:
             _check_8_bits(images, image_ids)
         logits = np.asarray(
@@ -101,6 +107,11 @@ def _check_images(images: np.ndarray, image_ids: list[str]) -> None:
     if images.dtype != np.float32:
         hint = "; divide by 255" if np.issubdtype(images.dtype, np.integer) else "; convert them"
         raise InputError(f"images must be float32 in [0, 1]. Received: {images.dtype}{hint}")
+    if images.ndim == 2:
+        raise InputError(
+            f"these are rows of a table, of shape {images.shape}, and no images: an attack on rows is told "
+            "what it may move (bounds=row_bounds(records.table))"
+        )
     if images.ndim != 4 or len(images) != len(image_ids):
         raise InputError(
             "images must be (batch, height, width, channels), with one image_id each. "
@@ -119,6 +130,26 @@ def _check_images(images: np.ndarray, image_ids: list[str]) -> None:
             else "clip them"
         )
         raise InputError(f"images must lie in [0, 1]; these span [{low:g}, {high:g}]: {cause}")
+
+
+def _check_rows(rows: np.ndarray, row_ids: list[str], bounds: RowBounds) -> None:
+    if rows.dtype != np.float32:
+        raise InputError(
+            f"rows must be float32, on the attributes' own scales. Received: {rows.dtype}; convert them"
+        )
+    if rows.ndim != 2 or rows.shape[1] != bounds.num_features or len(rows) != len(row_ids):
+        raise InputError(
+            f"rows must be (batch, {bounds.num_features}), with one image_id each. "
+            f"Received: shape {rows.shape} and {len(row_ids)} names"
+        )
+    is_fractional = np.array(bounds.is_whole) & (rows != np.round(rows))
+    for is_bad, words in ((~np.isfinite(rows), "NaN or infinity"), (is_fractional, "no whole number")):
+        if is_bad.any():
+            place, column = (int(number) for number in np.argwhere(is_bad)[0])
+            raise InputError(
+                f"row {row_ids[place]} holds {words} for {bounds.names[column]}: {rows[place, column]:g}; "
+                "mend the records"
+            )
 
 
 def _check_8_bits(images: np.ndarray, image_ids: list[str]) -> None:

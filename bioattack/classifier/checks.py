@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bioattack.classifier.classifier import Classifier, first_line
 from bioattack.errors import InputError
+from bioattack.tfrecords_builder.table import Table, table_from_json
 
 # Rows of float16 probabilities add up to 1 within this; rows of logits do not on a whole set of pictures.
 _SUM_TOLERANCE = 2e-3
@@ -22,20 +23,37 @@ _DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 def check_against_records(
-    classifier: Classifier, *, image_shape: tuple[int, int, int], class_names: Sequence[str], records: str
+    classifier: Classifier,
+    *,
+    image_shape: tuple[int, ...],
+    class_names: Sequence[str],
+    records: str,
+    table: Table | None = None,
 ) -> None:
-    """Refuses a classifier made for other pictures or classes than the records hold.
+    """Refuses a classifier made for other pictures, rows or classes than the records hold.
 
     Args:
         classifier: The classifier.
-        image_shape: ``(height, width, channels)`` of the records.
+        image_shape: ``(height, width, channels)`` of the records, or ``(features,)``.
         class_names: The records' class names, by label.
         records: How the message names the records.
+        table: Where the records hold rows of a table, its attributes; they are held against the card's
+            ``"table"`` (the content of the manifest's), if it has one.
 
     Raises:
-        InputError: If image size, number of classes or the card's class names differ.
+        InputError: If image size, attributes, number of classes or the card's class names differ.
     """
     taken = classifier.image_shape
+    if len(taken) != len(image_shape):
+        takes, holds = (
+            "rows of a table" if len(shape) == 1 else "pictures" for shape in (taken, image_shape)
+        )
+        raise InputError(
+            f"model {classifier.name} takes {takes}, the records in {records} hold {holds}; give a model "
+            "that was trained on such records"
+        )
+    if table is not None:
+        _check_attributes(classifier, table, records)
     if any(size not in (None, held) for size, held in zip(taken, image_shape, strict=True)):
         raise InputError(
             f"model {classifier.name} takes images of {_size(taken)}, the records in {records} hold "
@@ -59,20 +77,56 @@ def check_against_records(
 
 
 def _size(shape: Sequence[int | None]) -> str:
+    if len(shape) == 1:
+        return f"{shape[0]} attributes"
     return " x ".join("any" if size is None else str(size) for size in shape)
 
 
+def _check_attributes(classifier: Classifier, table: Table, records: str) -> None:
+    """Holds the attributes that a model was trained on, and what their codes mean, against the records'."""
+    known = (classifier.card or {}).get("table")
+    if known is None:
+        return
+    try:
+        theirs = table_from_json(known)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"model card of {classifier.name} is damaged (table: {first_line(error)}); train again"
+        ) from error
+    for number, (ours, other) in enumerate(
+        itertools.zip_longest(theirs.attributes, table.attributes, fillvalue=None)
+    ):
+        if ours is None or other is None or ours.name != other.name:
+            names = [one.name if one else "none" for one in (ours, other)]
+            raise InputError(
+                f"model {classifier.name} was trained on other attributes: its attribute {number} is "
+                f"{names[0]}, that of the records in {records} is {names[1]}; train it on these records"
+            )
+        if (ours.kind, ours.categories) != (other.kind, other.categories):
+            raise InputError(
+                f"model {classifier.name} was trained on other codes of {ours.name} than the records in "
+                f"{records} hold; train it on these records"
+            )
+
+
 def check_with_pictures(
-    classifier: Classifier, *, images: Any, labels: Any, batch_size: int = 32, needs_gradient: bool = True
+    classifier: Classifier,
+    *,
+    images: Any,
+    labels: Any,
+    batch_size: int = 32,
+    needs_gradient: bool = True,
+    table: Table | None = None,
 ) -> list[str]:
-    """Tries a classifier on real pictures before anything is measured.
+    """Tries a classifier on real pictures, or rows of a table, before anything is measured.
 
     Args:
         classifier: The classifier.
-        images: ``(n, height, width, channels)``, float32, [0, 1]; a hundred are plenty.
+        images: ``(n, height, width, channels)``, float32, [0, 1], or ``(n, features)``; a hundred are plenty.
         labels: ``(n,)``, integer class indices.
         batch_size: Images per call.
         needs_gradient: Whether a model without a gradient is refused.
+        table: Where the images are rows, what their attributes are.
 
     Returns:
         Notes: one sentence for each thing a reader should know and that is no reason to refuse.
@@ -88,13 +142,14 @@ def check_with_pictures(
     logits = trial.outputs(classifier.logits, trial.images)
     _check_finite(classifier, logits)
     _check_not_probabilities(classifier, logits)
-    _check_input_range(trial, logits)
+    _check_input_range(trial, logits, table)
     if needs_gradient:
         _check_gradient(trial)
     accuracy, chance = float(np.mean(logits.argmax(1) == trial.labels)), 1 / logits.shape[1]
     if accuracy <= chance + 2 * np.sqrt(chance * (1 - chance) / len(labels)):
         return [
-            f"Model {classifier.name} is right on {accuracy:.0%} of the first {len(labels)} pictures, no "
+            f"Model {classifier.name} is right on {accuracy:.0%} of the first {len(labels)} "
+            f"{_inputs_word(classifier)}, no "
             f"better than chance ({chance:.0%}): are these the classes, in this order, it was trained on?"
         ]
     return []
@@ -119,7 +174,8 @@ class _Trial:
             raise
         except Exception as error:  # whatever a foreign function raises
             raise InputError(
-                f"model {self.classifier.name} fails on pictures of shape {images.shape[1:]} "
+                f"model {self.classifier.name} fails on {_inputs_word(self.classifier)} of shape "
+                f"{images.shape[1:]} "
                 f"({first_line(error)})"
             ) from error
         return np.concatenate(outputs)
@@ -148,8 +204,8 @@ def _check_finite(classifier: Classifier, logits: np.ndarray) -> None:
         "its weights are finite, so look at its input range and preprocessing",
     )
     raise InputError(
-        f"model {classifier.name} gives NaN or infinite logits for {num_bad} of {len(logits)} pictures: "
-        f"{where}"
+        f"model {classifier.name} gives NaN or infinite logits for {num_bad} of {len(logits)} "
+        f"{_inputs_word(classifier)}: {where}"
     )
 
 
@@ -169,10 +225,50 @@ def _check_not_probabilities(classifier: Classifier, logits: np.ndarray) -> None
         )
 
 
-def _check_input_range(trial: _Trial, logits: np.ndarray) -> None:
-    """Looks whether the same pictures are classified far better in another pixel range."""
-    classifier, images, labels = trial.classifier, trial.images, trial.labels
+def _check_input_range(trial: _Trial, logits: np.ndarray, table: Table | None) -> None:
+    """Looks whether the same pictures are classified far better in another pixel range, rows standardised."""
+    classifier, labels = trial.classifier, trial.labels
     is_correct = logits.argmax(1) == labels
+    found = [
+        (trial.outputs(classifier.raw_outputs, scaled).argmax(1) == labels, words, remedy)
+        for scaled, words, remedy in (
+            _standardised_rows(trial, table) if classifier.takes_rows else _other_ranges(trial)
+        )
+    ]
+    if not found:
+        return
+    is_correct_there, words, remedy = max(found, key=lambda one: one[0].sum())
+    if classifier.takes_rows and is_correct_there.mean() <= _without_looking(labels):
+        return
+    gained, lost = np.sum(is_correct_there & ~is_correct), np.sum(is_correct & ~is_correct_there)
+    if gained - lost >= max(1, _BETTER_BY * len(labels), _STANDARD_ERRORS * np.sqrt(float(gained + lost))):
+        low, high = classifier.input_range
+        what = ("attribute", "rows", "as they are") if classifier.takes_rows else ("pixel", "images", "")
+        raise InputError(
+            f"model {classifier.name} looks as if it wanted other {what[0]} values: of {len(labels)} "
+            f"{what[1]} it gets {is_correct.mean():.0%} right {what[2] or f'in [{low:g}, {high:g}]'} but "
+            f"{is_correct_there.mean():.0%} when they are {words}; {remedy}"
+        )
+
+
+def _without_looking(labels: np.ndarray) -> float:
+    """The accuracy that naming the commonest class may reach by chance: tables are seldom balanced."""
+    share = np.bincount(labels).max() / len(labels)
+    return float(share + 2 * np.sqrt(share * (1 - share) / len(labels)))
+
+
+def _standardised_rows(trial: _Trial, table: Table | None) -> list[tuple[np.ndarray, str, str]]:
+    if table is None:
+        return []
+    # An attribute that never varies has no deviation to be divided by.
+    deviation = np.array([std or 1.0 for std in table.std], np.float32)
+    standardised = (trial.images - np.array(table.mean, np.float32)) / deviation
+    return [(standardised, "standardised", "put the standardisation into the model and save it again")]
+
+
+def _other_ranges(trial: _Trial) -> list[tuple[np.ndarray, str, str]]:
+    """The pictures in the other usual ranges, with what a message says of each."""
+    classifier, images = trial.classifier, trial.images
     ranges = [pair for pair in ((0.0, 255.0), (-1.0, 1.0), (0.0, 1.0)) if pair != classifier.input_range]
     candidates = [
         (
@@ -187,19 +283,11 @@ def _check_input_range(trial: _Trial, logits: np.ndarray) -> None:
         candidates.append(
             (standardised, "standardised", "put the standardisation into the model and save it again")
         )
-    found = [
-        (trial.outputs(classifier.raw_outputs, scaled).argmax(1) == labels, words, remedy)
-        for scaled, words, remedy in candidates
-    ]
-    is_correct_there, words, remedy = max(found, key=lambda one: one[0].sum())
-    gained, lost = np.sum(is_correct_there & ~is_correct), np.sum(is_correct & ~is_correct_there)
-    if gained - lost >= max(1, _BETTER_BY * len(labels), _STANDARD_ERRORS * np.sqrt(float(gained + lost))):
-        low, high = classifier.input_range
-        raise InputError(
-            f"model {classifier.name} looks as if it wanted other pixel values: of {len(labels)} images it "
-            f"gets {is_correct.mean():.0%} right in [{low:g}, {high:g}] but {is_correct_there.mean():.0%} "
-            f"when they are {words}; {remedy}"
-        )
+    return candidates
+
+
+def _inputs_word(classifier: Classifier) -> str:
+    return "rows" if classifier.takes_rows else "pictures"
 
 
 def _check_gradient(trial: _Trial) -> None:
@@ -218,12 +306,13 @@ def _check_gradient(trial: _Trial) -> None:
         raise InputError(f"model {classifier.name} cannot be differentiated ({first_line(error)})") from error
     if gradient is None or not tf.reduce_any(gradient != 0):
         raise InputError(
-            f"model {classifier.name} has no gradient with respect to the pictures (something in it rounds, "
-            "casts to integers or cuts the gradient): a gradient attack would find nothing and call it robust"
+            f"model {classifier.name} has no gradient with respect to the {_inputs_word(classifier)} "
+            "(something in it rounds, casts to integers or cuts the gradient): a gradient attack would find "
+            "nothing and call it robust"
         )
-    num_bad = int(np.sum(~np.isfinite(gradient.numpy()).all((1, 2, 3))))
+    num_bad = int(np.sum(~np.isfinite(gradient.numpy()).reshape(len(gradient), -1).all(1)))
     if num_bad:
         raise InputError(
             f"model {classifier.name} has a NaN or infinite gradient for {num_bad} of {len(labels)} "
-            "pictures; look for a root, a logarithm or a division at zero in it"
+            f"{_inputs_word(classifier)}; look for a root, a logarithm or a division at zero in it"
         )

@@ -28,7 +28,8 @@ class Endpoint:
         call: One batch of images in, one batch of class scores out (or a dict or list that holds just those).
         owner: The loaded object; its variables are freed with it, so it is kept as long as the endpoint.
         dtype: Floating dtype that ``call`` takes.
-        image_shape: ``(height, width, channels)``, ``None`` where it is not fixed.
+        image_shape: ``(height, width, channels)``, ``None`` where it is not fixed; ``(features,)`` of a
+            model of rows of a table.
         num_classes: Number of scores, or ``None`` where only a call tells.
         weights: Gives ``(name, values)`` of every floating-point weight, for the search for NaN.
     """
@@ -36,7 +37,7 @@ class Endpoint:
     call: Callable[[Any], Any]
     owner: Any
     dtype: tf.DType = tf.float32
-    image_shape: tuple[int | None, int | None, int | None] = (None, None, None)
+    image_shape: tuple[int | None, ...] = (None, None, None)
     num_classes: int | None = None
     weights: Callable[[], Iterable[tuple[str, np.ndarray]]] = _no_weights
 
@@ -44,18 +45,22 @@ class Endpoint:
 class Classifier:
     """A differentiable function from images in [0, 1] to logits, kept alive with the object it came from.
 
+    It may take rows of a table instead, ``(batch, features)``: then there is no common range, every attribute
+    comes on its own scale, and the model itself encodes and standardises.
+
     Args:
         endpoint: What is called.
         name: How tables and figures call it.
         outputs: ``"logits"``, or ``"probabilities"``, of which the logarithm is then taken.
         input_range: ``(low, high)`` of the pixels that the endpoint itself expects; images in [0, 1] are
-            rescaled to it inside, so that an epsilon still means a fraction of the pixel range.
+            rescaled to it inside, so that an epsilon still means a fraction of the pixel range. Of a model
+            of rows it is (0, 1) and means nothing.
         source: File or folder it came from, or ``None``.
         card: The run's ``model_card.json``, or ``None``.
         fingerprint: sha256 over the source's files, or ``None``.
 
     Raises:
-        InputError: If ``outputs`` or ``input_range`` makes no sense.
+        InputError: If ``outputs`` or ``input_range`` makes no sense, or rows are to be rescaled.
     """
 
     def __init__(
@@ -76,6 +81,11 @@ class Classifier:
                 "input_range must be two numbers, the lower first, such as 0 255. "
                 f"Received: input_range={' '.join(map(str, input_range))}"
             )
+        if len(endpoint.image_shape) == 1 and tuple(input_range) != (0.0, 1.0):
+            raise InputError(
+                f"model {name} takes rows of a table, each attribute on its own scale: leave input_range "
+                "(--input-range) out"
+            )
         self.endpoint = endpoint
         self.name = name
         self.outputs = outputs
@@ -91,9 +101,17 @@ class Classifier:
         self._compiled_raw = tf.function(self._raw, input_signature=[spec], autograph=False)
 
     @property
-    def image_shape(self) -> tuple[int | None, int | None, int | None]:
-        """Height, width and channels of the images it takes; ``None`` where any will do or nothing says."""
+    def image_shape(self) -> tuple[int | None, ...]:
+        """Height, width and channels of the images it takes; ``None`` where any will do or nothing says.
+
+        Of a model of rows ``(features,)``.
+        """
         return self.endpoint.image_shape
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether it takes rows of a table, and no images."""
+        return len(self.image_shape) == 1
 
     @property
     def num_classes(self) -> int | None:
@@ -110,7 +128,8 @@ class Classifier:
         """Classifies a batch of images.
 
         Args:
-            images: ``(batch, height, width, channels)``, float, [0, 1].
+            images: ``(batch, height, width, channels)``, float, [0, 1]; or ``(batch, features)``, the rows
+                of a table on their own scales.
 
         Returns:
             ``(batch, classes)``, float32 logits.

@@ -40,7 +40,7 @@ def load_classifier(
     outputs: str = "logits",
     input_range: tuple[float, float] = (0.0, 1.0),
     name: str | None = None,
-    image_shape: tuple[int, int, int] | None = None,
+    image_shape: tuple[int, ...] | None = None,
 ) -> Classifier:
     """Makes a classifier of nearly anything that TensorFlow can differentiate.
 
@@ -51,7 +51,8 @@ def load_classifier(
         outputs: ``"logits"``, or ``"probabilities"`` for a model that ends in a softmax.
         input_range: The pixel range that the model itself expects, such as ``(0, 255)``.
         name: How tables call it; the folder's or file's name by default.
-        image_shape: ``(height, width, channels)`` to try a callable with that does not say what it takes.
+        image_shape: ``(height, width, channels)`` to try a callable with that does not say what it takes, or
+            ``(features,)`` where that is rows of a table.
 
     Returns:
         The classifier; it keeps the loaded object alive.
@@ -80,6 +81,8 @@ def load_classifier(
         raise InputError(
             f"a {type(source).__name__} is no classifier; give a path, a Keras model or a callable"
         )
+    if image_shape is not None and len(image_shape) == 1 and endpoint.image_shape == (None, None, None):
+        endpoint = dataclasses.replace(endpoint, image_shape=tuple(image_shape))
     classifier = Classifier(
         endpoint,
         name=name or (_path_name(path) if path else getattr(source, "name", None) or "classifier"),
@@ -185,7 +188,7 @@ def _keras_endpoint(model: keras.Model, name: str) -> Endpoint:
     if inputs and len(inputs) != 1:
         raise InputError(f"model {name}: takes {len(inputs)} inputs; a classifier takes one image batch")
     dtype = tf.float32
-    image_shape: tuple[int | None, int | None, int | None] = (None, None, None)
+    image_shape: tuple[int | None, ...] = (None, None, None)
     if inputs:
         dtype = _floating(tf.as_dtype(inputs[0].dtype), name)
         image_shape = _image_shape(inputs[0].shape, name)
@@ -261,15 +264,15 @@ def _floating(dtype: tf.DType, name: str) -> tf.DType:
     return dtype
 
 
-def _image_shape(shape: Any, name: str) -> tuple[int | None, int | None, int | None]:
-    """Reads ``(height, width, channels)`` off an input signature."""
+def _image_shape(shape: Any, name: str) -> tuple[int | None, ...]:
+    """Reads ``(height, width, channels)``, or ``(features,)``, off an input signature."""
     shape = tf.TensorShape(shape)
     if shape.rank is None:
         return (None, None, None)
-    if shape.rank != 4:
+    if shape.rank not in (2, 4):
         raise InputError(
-            f"model {name}: takes inputs of shape {tuple(shape)}, not image batches "
-            "(batch, height, width, channels)"
+            f"model {name}: takes inputs of shape {tuple(shape)}, neither image batches "
+            "(batch, height, width, channels) nor rows of a table (batch, features)"
         )
     if shape[0] is not None:
         raise InputError(
@@ -278,11 +281,12 @@ def _image_shape(shape: Any, name: str) -> tuple[int | None, int | None, int | N
     return tuple(shape[1:])
 
 
-def _probe(classifier: Classifier, image_shape: tuple[int, int, int] | None) -> Classifier:
+def _probe(classifier: Classifier, image_shape: tuple[int, ...] | None) -> Classifier:
     """Calls the model once, on grey, where the image size is known, and notes the number of classes."""
     known = classifier.image_shape
     shape = image_shape if None in known else known
-    if shape is None:
+    # Rows where images are wanted, or the other way round, is for the check against the records to say.
+    if shape is None or len(shape) != len(known):
         return classifier
     try:
         num_classes = int(classifier.logits(tf.fill((2, *shape), 0.5)).shape[1])

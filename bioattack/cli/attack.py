@@ -13,8 +13,8 @@ from bioattack.evaluation.results import ADVERSARIAL_RECORDS, IMAGES, RESULTS, e
 COMMAND = Command(
     name="bioattack-attack",
     summary=(
-        "Attacks the pictures that models classify right and writes, picture by picture, at which epsilons "
-        "they fall, or the least epsilon of each, and the attacked pictures themselves."
+        "Attacks the pictures, or rows of a table, that models classify right and writes, one by one, at "
+        "which epsilons they fall, or the least epsilon of each, and what was attacked itself."
     ),
     example="bioattack-attack --model runs/resnet18 --data records --attack apgd --output attacked",
 )
@@ -44,7 +44,8 @@ def _lines(config: AttackConfig, summary: dict[str, Any]) -> list[str]:
     if "clean" not in summary:
         return _plan_lines(config, summary)
     lines = [
-        f"{data['num_images']:,} pictures of {data['path']} ({data['split']}); accuracy in %, 95 % interval",
+        f"{data['num_images']:,} {_inputs_word(summary)} of {data['path']} ({data['split']}); accuracy in %, "
+        "95 % interval",
         *([f"a picture counts as fooled when it is taken for {config.target}"] if config.target else []),
         "",
         *_aligned(_accuracy_rows(summary)),
@@ -78,6 +79,7 @@ def _least_lines(summary: dict[str, Any]) -> list[str]:
     rows = summary.get("least_epsilon")
     if not rows:
         return []
+    of_rows = bool(summary["data"].get("table"))
     largest = {(attack["attack"], attack["norm"]): attack["epsilons"][-1] for attack in summary["attacks"]}
 
     def cells() -> Iterator[tuple[str, ...]]:
@@ -91,9 +93,11 @@ def _least_lines(summary: dict[str, Any]) -> list[str]:
                 f"{row['attack']} {norm}",
                 f"{row['num_images']:,}",
                 f"{row['num_fallen']:,}",
-                "" if mean is None else epsilon_words(mean, norm=norm),
-                f"above {epsilon_words(most, norm=norm)}" if is_beyond else epsilon_words(median, norm=norm),
-                epsilon_words(most, norm=norm),
+                "" if mean is None else epsilon_words(mean, norm=norm, of_rows=of_rows),
+                f"above {epsilon_words(most, norm=norm, of_rows=of_rows)}"
+                if is_beyond
+                else epsilon_words(median, norm=norm, of_rows=of_rows),
+                epsilon_words(most, norm=norm, of_rows=of_rows),
             )
 
     return ["", "least epsilon at which pictures fall that were right before:", "", *_aligned(cells())]
@@ -115,16 +119,22 @@ def _judge_lines(config: AttackConfig, summary: dict[str, Any]) -> list[str]:
     return ["", "mean distance of the pictures that fooled from their originals:", "", *_aligned(cells())]
 
 
+def _inputs_word(summary: dict[str, Any]) -> str:
+    return "rows" if summary["data"].get("table") else "pictures"
+
+
 def _plan_lines(config: AttackConfig, summary: dict[str, Any]) -> list[str]:
     data = summary["data"]
     lines = [
-        f"would attack {data['num_images']:,} pictures of {data['path']} ({data['split']}), "
+        f"would attack {data['num_images']:,} {_inputs_word(summary)} of {data['path']} ({data['split']}), "
         f"{summary['settings']['batch_size']} at a time,",
         *(f"  model {model['name']} from {model['source']}" for model in summary["models"]),
     ]
     for attack in summary["attacks"]:
         radii = [math.inf if epsilon is None else epsilon for epsilon in attack["epsilons"]]
-        words = [epsilon_words(epsilon, norm=attack["norm"]) for epsilon in radii]
+        words = [
+            epsilon_words(epsilon, norm=attack["norm"], of_rows=bool(data.get("table"))) for epsilon in radii
+        ]
         epsilons = (
             "without a radius"
             if radii == [math.inf]

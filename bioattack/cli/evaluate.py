@@ -19,8 +19,8 @@ from bioattack.evaluation.config import EvaluateConfig
 COMMAND = Command(
     name="bioattack-evaluate",
     summary=(
-        "Measures how many pictures models classify right, as they are and under projected gradient descent, "
-        "and writes a table, figures and a report."
+        "Measures how many pictures, or rows of a table, models classify right, as they are and under "
+        "projected gradient descent, and writes a table, figures and a report."
     ),
     example="bioattack-evaluate --model runs/resnet18 --data records --output results --limit 200",
 )
@@ -38,7 +38,10 @@ def _work(config: EvaluateConfig) -> int:
     from bioattack.evaluation.evaluate import evaluate
 
     summary = evaluate(config)
-    kept = ("was_complete", "settings", "protocol", "data", "clean", "adversarial", "notes", "audit")
+    kept = (
+        *("was_complete", "settings", "protocol", "data", "clean", "adversarial"),
+        *("least_epsilon", "by_group", "notes", "audit"),
+    )
     result = {
         "output": str(config.output),
         "report": None if config.dry_run else str(config.output / "report.html"),
@@ -58,8 +61,10 @@ def _lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
     width = max(24, *(len(name) for name in names)) + 2
     first = 32
     lines = [
-        f"{data['num_images']:,} pictures of {data['path']} ({data['split']}); accuracy in %, 95 % interval;",
-        f"images are judged at {protocol['judged_words']}, {_steps_words(protocol)}",
+        f"{data['num_images']:,} {_inputs_word(summary)} of {data['path']} ({data['split']}); "
+        "accuracy in %, 95 % interval;",
+        f"{'rows' if data.get('table') else 'images'} are judged at {protocol['judged_words']}, "
+        f"{_steps_words(protocol)}",
         "",
         " " * first + "".join(f"{name:<{width}}" for name in names),
     ]
@@ -69,10 +74,34 @@ def _lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
     lines += [
         f"{name:<{first}}" + "".join(f"{cell:<{width}}" for cell in cells) for name, cells in rows.items()
     ]
+    lines += _group_lines(config, summary)
     lines += _audit_lines(summary)
     if summary["was_complete"]:
         lines += ["", f"{config.output} was complete already: nothing was measured again"]
     return [*(line.rstrip() for line in lines), "", f"report: {config.output / 'report.html'}"]
+
+
+def _group_lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
+    """Where each group fares how, at the largest epsilon: the whole is in the tables."""
+    lines = []
+    for column in config.group_by:
+        rows = [row for row in summary["by_group"][column] if row["least_epsilon"] is None]
+        settings = list(dict.fromkeys((row["attack"], row["norm"], row["epsilon"]) for row in rows))
+        shown = [settings[0], *settings[-1:]] if len(settings) > 1 else settings
+        lines += ["", f"by {column}: accuracy as they are, then under {' '.join(map(str, shown[-1]))}"]
+        cells: dict[str, list[str]] = {}
+        for row in rows:
+            if (row["attack"], row["norm"], row["epsilon"]) in shown:
+                cells.setdefault(f"{row['group']} ({row['num_images']:,}) {row['model']}", []).append(
+                    _cell(row)
+                )
+        width = max(map(len, cells)) + 2
+        lines += [f"{name:<{width}}" + "  ".join(values) for name, values in cells.items()]
+    return lines
+
+
+def _inputs_word(summary: dict[str, Any]) -> str:
+    return "rows" if summary["data"].get("table") else "pictures"
 
 
 def _audit_lines(summary: dict[str, Any]) -> list[str]:
@@ -88,7 +117,7 @@ def _audit_lines(summary: dict[str, Any]) -> list[str]:
 def _plan_lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
     settings, data = summary["settings"], summary["data"]
     return [
-        f"would attack {data['num_images']:,} pictures of {data['path']} ({data['split']}), "
+        f"would attack {data['num_images']:,} {_inputs_word(summary)} of {data['path']} ({data['split']}), "
         f"{settings['batch_size']} at a time,",
         *(f"  model {model['name']} from {model['source']}" for model in summary["models"]),
         *(
