@@ -16,6 +16,7 @@ from bioattack.attacks.registry import (
 )
 from bioattack.attacks.request import AttackRequest, FoolboxRequest
 from bioattack.attacks.row_bounds import PERTURBED
+from bioattack.defences import read_defence
 from bioattack.errors import InputError
 from bioattack.tfrecords_builder.manifest import MANIFEST_NAME
 from bioattack.tfrecords_builder.table import Table
@@ -47,6 +48,8 @@ class MeasureConfig:
         seed: Random starts are drawn from it and each picture's name.
         outputs: What the models give; of "probabilities" the logarithm is taken.
         input_range: Lowest and highest pixel value that the models themselves expect.
+        defence: Put this in front of every model, for attacks that know of it: jpeg:QUALITY (1 to 100),
+            bits:BITS per channel (1 to 8) or median:SIZE of the window (2 to 9).
         perturb: Of rows of a table what is moved: "valid": continuous attributes within their ranges, those
             that count something in whole numbers, categories never; "all": every attribute within its range
             as if it were a real number, the codes of categories too.
@@ -68,6 +71,7 @@ class MeasureConfig:
     seed: int = 0
     outputs: str = dataclasses.field(default="logits", metadata={"choices": ("logits", "probabilities")})
     input_range: tuple[float, ...] = (0.0, 1.0)
+    defence: str | None = None
     perturb: str = dataclasses.field(default="valid", metadata={"choices": PERTURBED})
     probabilities: str | None = dataclasses.field(default=None, metadata={"choices": PROBABILITIES})
     overwrite: bool = False
@@ -89,6 +93,8 @@ class MeasureConfig:
             raise InputError(
                 f"--input-range takes two numbers, the lower first, such as 0 255. Received: {received}"
             )
+        if self.defence is not None:
+            read_defence(self.defence)
 
     def _check_at_least_1(self, *names: str) -> None:
         for name in names:
@@ -106,6 +112,8 @@ class MeasureConfig:
             "seed": self.seed,
             "outputs": self.outputs,
             "input_range": list(self.input_range),
+            # Absent without one, so that what was measured before there were any goes on.
+            **({} if self.defence is None else {"defence": self.defence}),
         }
 
 

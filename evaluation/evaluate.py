@@ -22,6 +22,7 @@ from bioattack.classifier import (
     display_names,
     load_classifier,
 )
+from bioattack.defences import defend
 from bioattack.errors import InputError
 from bioattack.evaluation import output_folder
 from bioattack.evaluation.audited import audit_identity, audit_models, has_audit, take_sample
@@ -216,7 +217,12 @@ def make_pictures(records: Records, plan: MeasurePlan) -> Pictures:
 
 
 def load_classifiers(config: MeasureConfig, records: Records) -> list[Classifier]:
-    """Loads the models and holds each against the records."""
+    """Loads the models, holds each against the records, and puts the defence in front of them."""
+    if config.defence is not None and records.table is not None:
+        raise InputError(
+            f"--defence {config.defence} is done to pictures, and {config.data} holds rows of a table; leave"
+            " it out"
+        )
     classifiers = []
     for path, name in zip(config.model, display_names(config.model), strict=True):
         classifier = load_classifier(
@@ -233,7 +239,7 @@ def load_classifiers(config: MeasureConfig, records: Records) -> list[Classifier
             records=str(config.data),
             table=records.table,
         )
-        classifiers.append(classifier)
+        classifiers.append(defend(classifier, config.defence) if config.defence else classifier)
     return classifiers
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bioattack.evaluation.income import IncomeAnswer
 
 SLOPES, IMAGES = "slopes.png", "images-per-country.png"
-MAX_BARS = 40
+MAX_BARS = 50
 _NUM_NAMED = 5
 _BLUES = LinearSegmentedColormap.from_list("images", ["#a9d3ec", "#3d92c4", "#0a4a78", "#06263f"])
 

@@ -21,7 +21,7 @@ from bioattack.tfrecords_builder.verify import verify
 # Pictures are shuffled while still encoded, a window at a time, so that memory does not follow the data.
 _WINDOW_BYTES = 8 * 2**20
 _WINDOW_LIMITS = (64, 2048)
-_NUM_FILES_AT_ONCE = 8
+NUM_FILES_AT_ONCE = 8
 
 # Of the records' names where some are left out; no text that is asked for is called so.
 _NAME = "name to leave out"
@@ -233,7 +233,7 @@ class Records:
         records = tf.data.Dataset.from_tensor_slices(files).interleave(
             tf.data.TFRecordDataset,
             # The stored order, of which a limit takes the beginning, is one file after the other.
-            cycle_length=min(_NUM_FILES_AT_ONCE, len(shards)) if seeds is not None and is_whole else 1,
+            cycle_length=min(NUM_FILES_AT_ONCE, len(shards)) if seeds is not None and is_whole else 1,
             num_parallel_calls=1,
             deterministic=True,
         )
@@ -253,11 +253,11 @@ class Records:
         records = self._serialised(split, seeds=seeds, limit=limit)
         if selection is not None:
             records = selection.repeat_rare(
-                records, is_table=self.table is not None, window=self._window(split)
+                records, is_table=self.table is not None, window=self.window_size(split)
             )
         if part != (0, 1):
             records = records.shard(part[1], part[0])
-        windows = records.batch(self._window(split)).enumerate()
+        windows = records.batch(self.window_size(split)).enumerate()
         parsed = windows.map(
             lambda index, window: self._parse(window, texts or {}, seeds, index, selection=selection)
         ).prefetch(1)
@@ -291,7 +291,12 @@ class Records:
         names = values.pop(_NAME)
         return selection.drop_left_out(names, (contents, label, values))
 
-    def _window(self, split: str) -> int:
+    def window_size(self, split: str) -> int:
+        """How many records are read, and shuffled, at a time: what keeps memory bounded.
+
+        Args:
+            split: ``"train"`` or ``"test"``.
+        """
         info = self._split(split)
         mean_bytes = sum(shard.size_bytes for shard in info.shards) / max(1, info.num_examples)
         least, most = _WINDOW_LIMITS

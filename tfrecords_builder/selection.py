@@ -46,7 +46,7 @@ class Selection:
 
         def repeat(serialised: tf.Tensor) -> tf.Tensor:
             names, labels = _parse_names(serialised, is_table=is_table)
-            is_more = _hash(names) < tf.gather(tf.constant(self.thresholds, tf.int64), labels)
+            is_more = hash_names(names) < tf.gather(tf.constant(self.thresholds, tf.int64), labels)
             counts = tf.gather(tf.constant(self.repetitions, tf.int64), labels) + tf.cast(is_more, tf.int64)
             return tf.repeat(serialised, counts)
 
@@ -107,7 +107,7 @@ def select(
     repetitions: list[int] = []
     thresholds: list[int] = []
     if is_balanced:
-        hashes = _hash(tf.constant(names)).numpy()
+        hashes = hash_names(tf.constant(names)).numpy()
         per_class = np.bincount(labels, minlength=records.num_classes)
         for label, number in enumerate(per_class):
             times, remainder = divmod(int(per_class.max()), max(1, int(number)))
@@ -153,6 +153,10 @@ def _parse_names(serialised: tf.Tensor, *, is_table: bool) -> tuple[tf.Tensor, t
     return parsed[name], parsed[label]
 
 
-def _hash(names: tf.Tensor) -> tf.Tensor:
-    """The same on every machine and in every version: FarmHash's fingerprint."""
+def hash_names(names: tf.Tensor) -> tf.Tensor:
+    """Gives int64 hashes ``(records,)``, the same on every machine and in every version (FarmHash).
+
+    Args:
+        names: ``(records,)``.
+    """
     return tf.strings.to_hash_bucket_fast(names, _NUM_BUCKETS)

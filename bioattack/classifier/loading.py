@@ -16,6 +16,7 @@ from bioattack.classifier.keras_file import read_keras_file
 from bioattack.errors import InputError
 
 CARD = "model_card.json"
+MODEL_FILE = "model.keras"
 
 # What tables, figures and the report take from the card of a run.
 _CARD_FIELDS = {
@@ -139,17 +140,13 @@ def _read_path(path: Path) -> tuple[Endpoint, dict[str, Any] | None]:
                 else "give a run folder, a .keras file or a SavedModel folder"
             )
             raise InputError(f"model {path}: not a .keras file; {hint}")
-        model = read_keras_file(
-            path,
-            subject=f"model {path}:",
-            if_unfit="give a file whose layers are Keras' own or bioattack's, or a SavedModel folder",
-            if_other_version="export the model there with model.export() and give that folder",
-        )
-        return _keras_endpoint(model, str(path)), None
+        return _file_endpoint(path), None
     if (path / "saved_model.pb").exists():
         return _saved_model_endpoint(path), None
     if (path / CARD).exists() and (path / "saved_model" / "saved_model.pb").exists():
         return _saved_model_endpoint(path / "saved_model"), read_card(path / CARD)
+    if _is_member(path):
+        return _file_endpoint(path / MODEL_FILE), read_card(path / CARD)
     if (path / "saved_model").exists() or (path / "checkpoints").exists():
         raise InputError(
             f"model {path}: this run has not finished ({CARD} or saved_model/ is missing); "
@@ -159,6 +156,22 @@ def _read_path(path: Path) -> tuple[Endpoint, dict[str, Any] | None]:
         f"model {path}: neither a run folder (with {CARD} and saved_model/) nor a SavedModel folder "
         "(with saved_model.pb)"
     )
+
+
+def _file_endpoint(path: Path) -> Endpoint:
+    model = read_keras_file(
+        path,
+        subject=f"model {path}:",
+        if_unfit="give a file whose layers are Keras' own or bioattack's, or a SavedModel folder",
+        if_other_version="export the model there with model.export() and give that folder",
+    )
+    return _keras_endpoint(model, str(path))
+
+
+def _is_member(path: Path) -> bool:
+    """Whether it is one of the models that were trained in one go, which are not exported."""
+    has_files = (path / CARD).is_file() and (path / MODEL_FILE).is_file()
+    return has_files and not (path / "saved_model").exists()
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -303,6 +316,7 @@ def _probe(classifier: Classifier, image_shape: tuple[int, ...] | None) -> Class
 def _fingerprint(path: Path) -> str:
     """Hashes the files that the classifier was read from."""
     folder = path / "saved_model" if (path / "saved_model" / "saved_model.pb").exists() else path
+    folder = path / MODEL_FILE if _is_member(path) else folder
     files = [folder] if folder.is_file() else sorted(file for file in folder.rglob("*") if file.is_file())
     digest = hashlib.sha256()
     for file in files:

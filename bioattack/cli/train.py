@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bioattack.cli.common import DONE, Command, open_streams, parse, prepare_tensorflow, print_result, run
-from bioattack.training.config import TrainConfig
+from bioattack.training.many_config import ManyConfig
 
 if TYPE_CHECKING:
     from bioattack.training.run import TrainResult
@@ -15,7 +15,7 @@ COMMAND = Command(
     summary=(
         "Trains a network on a records folder and writes a run folder: model.keras, saved_model/,"
         " model_card.json, history.csv, config.toml, checkpoints/ and tensorboard/. The same command goes on"
-        " where a killed one stopped."
+        " where a killed one stopped. With --models or --leave-one-out it trains many models, some at a time."
     ),
     example="bioattack-train --model resnet18 --data records/synthetic --output runs/resnet18 --epochs 12",
 )
@@ -24,18 +24,22 @@ COMMAND = Command(
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     open_streams()
-    return run(COMMAND, lambda: _work(parse(TrainConfig, COMMAND, sys.argv[1:] if argv is None else argv)))
+    return run(COMMAND, lambda: _work(parse(ManyConfig, COMMAND, sys.argv[1:] if argv is None else argv)))
 
 
-def _work(config: TrainConfig) -> int:
+def _work(config: ManyConfig) -> int:
     from bioattack.training.config import make_plan
 
+    if config.is_many:
+        from bioattack.cli.train_many import train_many_models
+
+        return train_many_models(config)
     # Before the seconds that TensorFlow takes to start.
-    make_plan(config)
+    make_plan(config.single())
     prepare_tensorflow()
     from bioattack.training.run import train
 
-    result = train(config)
+    result = train(config.single())
     summary = {"output": str(result.output), "status": result.status, "first_epoch": result.first_epoch}
     print_result({**summary, **result.details}, _lines(result), as_json=config.json)
     return DONE

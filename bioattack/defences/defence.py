@@ -35,6 +35,8 @@ class Defence:
 
     #: Its kind in names such as ``"jpeg:75"``.
     kind: str = ""
+    #: How a gradient passes it by default, for an attacker who knows of it.
+    usual_gradient: str = "straight-through"
     gradients: ClassVar[tuple[str, ...]] = ("none", "straight-through")
 
     def __init__(self, strength: int) -> None:

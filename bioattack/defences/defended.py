@@ -2,29 +2,22 @@
 
 import dataclasses
 import hashlib
+import importlib
 from typing import Any
 
 import tensorflow as tf
 
 from bioattack.classifier import Classifier
-from bioattack.defences.bit_depth import BitDepth
 from bioattack.defences.defence import Defence
-from bioattack.defences.jpeg import JpegCompression
-from bioattack.defences.median import MedianSmoothing
+from bioattack.defences.registry import DEFENCES, read_defence
 from bioattack.errors import InputError
-
-_KINDS: dict[str, type[BitDepth | JpegCompression | MedianSmoothing]] = {
-    "jpeg": JpegCompression,
-    "bits": BitDepth,
-    "median": MedianSmoothing,
-}
 
 
 def parse_defence(name: str) -> Defence:
     """Makes the defence of a name.
 
     Args:
-        name: ``"jpeg:QUALITY"``, 1 to 100, ``"bits:NUMBER"``, 1 to 8, or ``"median:SIZE"``, 2 to 9.
+        name: As ``read_defence`` takes it.
 
     Raises:
         InputError: If there is no such defence.
@@ -32,25 +25,21 @@ def parse_defence(name: str) -> Defence:
     >>> parse_defence("bits:4").name
     'bits:4'
     """
-    kind, _, strength = name.partition(":")
-    if kind not in _KINDS or not strength.isascii() or not strength.isdecimal():
-        raise InputError(
-            f"there is no defence {name!r}; there are jpeg:QUALITY (1 to 100), bits:NUMBER (1 to 8) and"
-            " median:SIZE (2 to 9)"
-        )
-    return _KINDS[kind](int(strength))
+    kind, number = read_defence(name)
+    module, _, attribute = DEFENCES[kind].target.partition(":")
+    made: Defence = getattr(importlib.import_module(module), attribute)(number)
+    return made
 
 
-def defend(
-    classifier: Classifier, defence: str | Defence, *, gradient: str = "straight-through"
-) -> Classifier:
+def defend(classifier: Classifier, defence: str | Defence, *, gradient: str | None = None) -> Classifier:
     """Puts a defence in front of a classifier; every attack can attack the two as one.
 
     Args:
         classifier: The classifier.
         defence: A defence, or its name, such as ``"jpeg:75"``.
-        gradient: How a gradient passes the defence: ``"none"``, ``"straight-through"``, or ``"smooth"`` for
-            JPEG and the median. The logits are those of the exact defence whichever it is.
+        gradient: How a gradient passes the defence: ``"none"``, ``"straight-through"`` (as unless given, but
+            for the median), or ``"smooth"`` for JPEG and the median. The logits are those of the exact
+            defence whichever it is.
 
     Returns:
         A classifier called ``NAME+jpeg:75``.
@@ -64,6 +53,7 @@ def defend(
     'brightest channel+jpeg:75'
     """
     made = parse_defence(defence) if isinstance(defence, str) else defence
+    gradient = made.usual_gradient if gradient is None else gradient
     if gradient not in made.gradients:
         raise InputError(
             f"gradient of {made.name} must be one of {', '.join(made.gradients)}. "

@@ -35,6 +35,7 @@ class MedianSmoothing(Defence):
     """
 
     kind = "median"
+    usual_gradient = "smooth"
     gradients = ("none", "straight-through", "smooth")
 
     def __init__(self, size: int) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -15,6 +15,9 @@ from bioattack.training.auxiliary import auxiliary_features, with_auxiliary_head
 from bioattack.training.config import TrainPlan
 from bioattack.training.learning_rate import learning_rate_schedule
 
+# Index of a reader, and how many readers there are.
+Part: TypeAlias = tuple[int, int]
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
@@ -25,10 +28,12 @@ class TrainingData:
         from_epoch: Gives the batches ``(images, labels)``, or ``(images, labels, weights)``, of epoch after
             epoch, beginning with the one asked for (from 0): a function of it and of the plan alone, so that
             a run that goes on sees what it would have seen.
+        adversarial: The adversarial dataset that is read, where it is one.
     """
 
     steps_per_epoch: int
     from_epoch: Callable[[int], tf.data.Dataset]
+    adversarial: Records | None = None
 
 
 class ClassifierTraining(keras.Model):
@@ -40,6 +45,9 @@ class ClassifierTraining(keras.Model):
     ``self.compute_loss`` (which divides by the replicas of a distribution strategy) and
     ``self.compute_metrics``, and draws from ``keras.random.SeedGenerator`` objects that are its attributes,
     so that their state is saved with it.
+
+    Within the scope of a distribution strategy of several replicas, the statistics of batch normalisation are
+    those of the whole batch.
 
     Args:
         classifier: Built network from images ``(batch, height, width, channels)`` to logits. Two attributes
@@ -62,6 +70,8 @@ class ClassifierTraining(keras.Model):
     def __init__(self, classifier: keras.Model, plan: TrainPlan) -> None:
         # In mixed precision the images stay float32 up to the layers that are not.
         super().__init__(name="training", autocast=False)
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            _synchronise(classifier)
         self.classifier = classifier
         self.plan = plan
         self.with_heads = (
@@ -96,7 +106,7 @@ class ClassifierTraining(keras.Model):
         """Measures the logits of the classifier itself."""
         return super().compute_metrics(x, y, _main_and_heads(y_pred)[0], sample_weight)
 
-    def training_data(self, records: Records, *, run: Path) -> TrainingData:  # noqa: ARG002
+    def training_data(self, records: Records, *, run: Path, part: Part = (0, 1)) -> TrainingData:  # noqa: ARG002
         """Says what the run learns from: the split "train" as it is, or what a way of training makes of it.
 
         What takes long to make is kept in the run folder, so that a run that was killed finds it there.
@@ -104,12 +114,15 @@ class ClassifierTraining(keras.Model):
         Args:
             records: The records of the plan.
             run: The run folder, which is there and which no other process writes into.
+            part: ``(index, number)`` of one of several machines: it reads every ``number``-th example from
+                ``index`` on, in its share of each batch.
 
         Raises:
             RecordsError: If something is to be left out that is not there.
         """
-        config, batch_size = self.plan.config, self.plan.batch_size
+        config = self.plan.config
         selection = self._selection(records)
+        steps_per_epoch, batch_size = self.steps_and_share(self.num_examples(records), part)
 
         def from_epoch(first_epoch: int) -> tf.data.Dataset:
             return records.training_dataset(
@@ -118,10 +131,26 @@ class ClassifierTraining(keras.Model):
                 seed=config.seed,
                 first_epoch=first_epoch,
                 limit=config.limit,
+                part=part,
                 selection=selection,
             )
 
-        return TrainingData(-(-self.num_examples(records) // batch_size), from_epoch)
+        return TrainingData(steps_per_epoch, from_epoch)
+
+    def steps_and_share(self, num_examples: int, part: Part) -> tuple[int, int]:
+        """Says how many steps an epoch has, and what share of each batch a machine reads.
+
+        Several machines make as many steps as all of them have whole batches for: what is left over at the
+        end of an epoch is not read, and is something else in each epoch.
+
+        Args:
+            num_examples: In an epoch of all machines.
+            part: As for ``training_data``.
+        """
+        if part[1] == 1:
+            return -(-num_examples // self.plan.batch_size), self.plan.batch_size
+        share = self.plan.batch_size // part[1]
+        return max(1, num_examples // part[1] // share), share
 
     def num_examples(self, records: Records) -> int:
         """Counts what an epoch reads, repetitions included, without making anything that takes long.
@@ -169,6 +198,13 @@ class ClassifierTraining(keras.Model):
     def state_variables(self) -> list[keras.Variable]:
         """Returns everything that the next step depends on: weights, random states, optimizer."""
         return [*self.variables, *self.optimizer.variables]
+
+
+def _synchronise(classifier: keras.Model) -> None:
+    """Lets every batch normalisation look at the batch of all replicas, as one device would."""
+    for layer in classifier._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
 
 
 def _cross_entropy() -> keras.losses.Loss:

@@ -12,7 +12,7 @@ from bioattack.training.options import read_training_options
 from bioattack.training.registry import TRAININGS
 
 MODEL_PRESETS = ("small", "paper")
-SCHEDULES = ("short", "paper")
+SCHEDULES = ("short", "paper", "constant")
 
 # (epochs, batch size) of Vuyyuru et al. 2020: those of ImageNet10 for all but the network made for CIFAR-10,
 # alone or behind an eye.
@@ -41,9 +41,11 @@ class TrainConfig:
         model_options: Options of the network, as in --model-options.width 16.
         training_options: Options of --training, as in --training-options.epsilon 0.0314; pgd has epsilon,
             num_steps, relative_step, has_random_start and norm; trades epsilon, num_steps, relative_step,
-            beta and norm; wasserstein gamma, num_steps and is_clipped.
+            beta and norm; wasserstein gamma, num_steps and is_clipped; merged standard_model, epsilon,
+            num_steps and dataset; dro attack, distance, norm, epsilon, num_steps, step_length, confidence,
+            distance_weight, rounds, samples, weighting, reference and dataset.
         schedule: Course of the learning rate: "short" warms up and falls along a cosine, "paper" falls in
-            four steps; the preset's own unless given.
+            four steps, "constant" stays; the preset's own unless given.
         epochs: Passes over the training pictures, 0 to 100000; the preset's own unless given. 0 makes a run
             folder of the initial weights.
         batch_size: Pictures per step, 1 to 65536; the preset's own unless given.
@@ -91,7 +93,7 @@ class TrainPlan:
         config: What the user gave.
         epochs: Passes over the training pictures.
         batch_size: Pictures per step.
-        schedule: ``"short"`` or ``"paper"``.
+        schedule: ``"short"``, ``"paper"`` or ``"constant"``.
         training_options: The settings of the way of training, an object of a class of
             ``bioattack.training.options``; None where it has none.
     """

@@ -34,13 +34,15 @@ def learning_rate_schedule(
     """Makes the course of the learning rate over the steps of a run.
 
     Args:
-        name: ``"paper"``, or ``"short"``: a tenth of the steps from a tenth of the rate up to the whole, then
-            half a cosine down to 0.
+        name: ``"paper"``; ``"short"``: a tenth of the steps from a tenth of the rate up to the whole, then
+            half a cosine down to 0; or ``"constant"``.
         learning_rate: The largest one.
         num_epochs: Length of the run, 1 or more.
         steps_per_epoch: Steps in each epoch, 1 or more.
     """
     num_steps = num_epochs * steps_per_epoch
+    if name == "constant":
+        return keras.optimizers.schedules.PiecewiseConstantDecay([num_steps], [learning_rate, learning_rate])
     if name == "short":
         warm_up = max(1, round(_WARM_UP_FRACTION * num_steps))
         return keras.optimizers.schedules.CosineDecay(

@@ -20,7 +20,7 @@ from bioattack.training.export import is_random
 FORMAT_VERSION = 1
 
 # Enough for the training accuracy to be known within two or three per cent.
-_MOST_TRAIN_IMAGES = 1000
+MOST_TRAIN_IMAGES = 1000
 
 _RANDOM = (
     "This network draws random numbers when it classifies, so it can answer the same picture differently from"
@@ -29,7 +29,12 @@ _RANDOM = (
 
 
 def make_card(
-    classifier: keras.Model, *, plan: TrainPlan, records: Records, images: np.ndarray
+    classifier: keras.Model,
+    *,
+    plan: TrainPlan,
+    records: Records,
+    images: np.ndarray,
+    accuracy: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measures a trained classifier and describes it.
 
@@ -38,6 +43,7 @@ def make_card(
         plan: The settings it was trained with.
         records: The records it was trained on.
         images: A few images, to find out whether the network draws at random when it is used.
+        accuracy: As ``measure_accuracy`` gives it, where it has been measured already.
     """
     config = plan.config
     has_random_layers = is_random(classifier, images=images)
@@ -73,7 +79,7 @@ def make_card(
             "left_out": list(config.leave_out),
             "balanced": config.balance,
         },
-        "accuracy": measure_accuracy(classifier, records=records, plan=plan),
+        "accuracy": accuracy or measure_accuracy(classifier, records=records, plan=plan),
         "versions": versions(),
         "git_commit": git_commit(),
         "weights_sha256": weights_sha256(classifier),
@@ -92,7 +98,7 @@ def measure_accuracy(classifier: keras.Model, *, records: Records, plan: TrainPl
     Returns:
         ``train``, ``num_train``, ``test``, ``num_test``; the last two are None and 0 without a test split.
     """
-    limit = min(plan.config.limit or _MOST_TRAIN_IMAGES, _MOST_TRAIN_IMAGES)
+    limit = min(plan.config.limit or MOST_TRAIN_IMAGES, MOST_TRAIN_IMAGES)
     train = records.dataset("train", batch_size=plan.batch_size, limit=limit)
     right_train, num_train = _count_right(classifier, train)
     right_test, num_test = 0, 0

@@ -4,9 +4,27 @@ import dataclasses
 import math
 from typing import Any
 
+from bioattack.attacks.registry import ATTACKS
+from bioattack.attacks.row_bounds import PERTURBED
+from bioattack.distances.registry import DISTANCES
 from bioattack.errors import InputError
 
 NORMS = ("linf", "l2", "rms", "l1")
+WEIGHTINGS = ("both", "sampling", "loss")
+REFERENCES = ("origin", "drawn")
+
+# Options that are one of a few words; other texts are paths.
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "norm": NORMS,
+    "attack": tuple(ATTACKS),
+    "distance": tuple(DISTANCES),
+    "weighting": WEIGHTINGS,
+    "reference": REFERENCES,
+    "perturb": PERTURBED,
+}
+
+#: Attacks that can begin at another picture than the one from which distances are measured.
+STARTING_ANYWHERE = ("lagrangian", "pgd-unbounded", "fgsm", "bim", "pgd", "mifgsm")
 
 # Smallest value of an option, and whether that value itself is allowed.
 _LEAST: dict[str, tuple[float, bool]] = {
@@ -15,6 +33,11 @@ _LEAST: dict[str, tuple[float, bool]] = {
     "relative_step": (0, False),
     "beta": (0, True),
     "gamma": (0, False),
+    "confidence": (0, True),
+    "distance_weight": (0, True),
+    "step_length": (0, False),
+    "rounds": (1, True),
+    "samples": (0, True),
 }
 
 
@@ -81,10 +104,90 @@ class WassersteinOptions:
     is_clipped: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class DroOptions:
+    """Distributionally robust training: the weighted adversarial dataset, and how it is learned.
+
+    Args:
+        attack: Any streamed attack of the registry.
+        distance: What the attack keeps small, of ``lagrangian``, ``ppgd`` and ``lpa``. The cost that is
+            reported is measured in it too, but of attacks in a ball, whose own norm it is.
+        norm: Of attacks in a ball.
+        epsilon: Radius of the ball, at least 0, in the unit of the pictures.
+        num_steps: Steps of the attack at most, at least 1; the attack's own number where that is fixed.
+        step_length: Length of a step of ``lagrangian`` and ``pgd-unbounded``, above 0; in a ball the steps
+            are 2.5 epsilon / num_steps.
+        confidence: By how much the best wrong logit must lead before a picture is left alone, at least 0.
+        distance_weight: What a unit of the distance costs, at least 0: lambda.
+        rounds: Rounds of the first algorithm, at least 1: T1.
+        samples: Pictures drawn and attacked in a round; 0 for as many as there are clean ones: N.
+        weighting: What a weight P does: ``"sampling"``: P decides what is drawn, ``"loss"``: the loss of what
+            is drawn evenly is multiplied by P, or ``"both"``, as in print.
+        reference: Whether the distance of an attack on a picture that was attacked before is that from the
+            clean ``"origin"`` or from the picture as ``"drawn"``.
+        dataset: Folder of an adversarial dataset that was made before, so that several models share one; with
+            an empty one the run makes its own.
+
+    Source:
+        Hua et al. 2022, Algorithms 4.1 and 4.2, which leave most of these numbers open.
+    """
+
+    attack: str = "lagrangian"
+    distance: str = "pieapp-mini"
+    norm: str = "l2"
+    epsilon: float = 1.0
+    num_steps: int = 20
+    step_length: float = 0.1
+    confidence: float = 0.0
+    distance_weight: float = 1.0
+    rounds: int = 2
+    samples: int = 0
+    weighting: str = "both"
+    reference: str = "origin"
+    dataset: str = ""
+
+    @property
+    def is_proportional(self) -> bool:
+        """Whether weights decide what is drawn."""
+        return self.weighting != "loss"
+
+    @property
+    def is_loss_weighted(self) -> bool:
+        """Whether weights multiply the loss."""
+        return self.weighting != "sampling"
+
+
+@dataclasses.dataclass(frozen=True)
+class MergedOptions:
+    """Training on clean pictures and on attacks on a standard model, made once.
+
+    Args:
+        standard_model: The model that is attacked: a run folder, a ``.keras`` file or a SavedModel folder;
+            needed unless ``dataset`` is given.
+        epsilon: Radius of the ball in the largest change, at least 0: of pictures in their unit, which is
+            [0, 1], of rows of a table in the attributes' own units.
+        num_steps: Steps of 2.5 epsilon / num_steps, at least 1.
+        perturb: Of rows of a table, whether only what leaves a row ``"valid"`` is moved, or ``"all"``.
+        dataset: Folder of such a dataset that was made before, so that several models share one; with an
+            empty one the run makes its own.
+
+    Source:
+        Sooksatra and Rivas 2022, section III, which leaves the steps open.
+    """
+
+    standard_model: str = ""
+    epsilon: float = 0.01
+    num_steps: int = 40
+    perturb: str = "valid"
+    dataset: str = ""
+
+
 TRAINING_OPTIONS: dict[str, type[Any]] = {
     "pgd": PgdOptions,
     "trades": TradesOptions,
     "wasserstein": WassersteinOptions,
+    "dro": DroOptions,
+    "merged": MergedOptions,
 }
 
 
@@ -121,12 +224,27 @@ def read_training_options(training: str, given: dict[str, Any]) -> Any:
     options = options_class(
         **{name: _checked(name, value, kind=type(fields[name].default)) for name, value in given.items()}
     )
+    if isinstance(options, DroOptions):
+        _check_dro(options)
+    if isinstance(options, MergedOptions) and not (options.standard_model or options.dataset):
+        raise InputError(
+            "--training-options.standard_model is needed: the model (a run folder, a .keras file or a"
+            " SavedModel folder) whose attacked pictures --training merged learns from"
+        )
     if getattr(options, "norm", None) == "linf" and options.epsilon > 1:
         raise InputError(
             "--training-options.epsilon is in the unit of the pictures, which is [0, 1]: 0.0314 for 8 of 255."
             f" Received: {options.epsilon:g}"
         )
     return options
+
+
+def _check_dro(options: DroOptions) -> None:
+    if options.reference == "origin" and options.attack not in STARTING_ANYWHERE:
+        raise InputError(
+            f"--training-options.reference: {options.attack} starts at the picture that distances are"
+            f" measured from; give reference drawn, or one of the attacks {', '.join(STARTING_ANYWHERE)}"
+        )
 
 
 def _checked(name: str, value: Any, *, kind: type) -> Any:
@@ -136,8 +254,10 @@ def _checked(name: str, value: Any, *, kind: type) -> Any:
             raise InputError(f"{flag} must be true or false. Received: {value!r}")
         return value
     if kind is str:
-        if value not in NORMS:
-            raise InputError(f"{flag} must be one of {', '.join(NORMS)}. Received: {value!r}")
+        choices = _CHOICES.get(name)
+        if not isinstance(value, str) or (choices is not None and value not in choices):
+            what = f"one of {', '.join(choices)}" if choices is not None else "a path"
+            raise InputError(f"{flag} must be {what}. Received: {value!r}")
         return value
     is_number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
     least, is_allowed = _LEAST[name]

@@ -8,6 +8,8 @@ TRAININGS: dict[str, str] = {
     "standard": "bioattack.training.standard:StandardTraining",
     "pgd": "bioattack.training.pgd:PgdTraining",
     "trades": "bioattack.training.trades:TradesTraining",
+    "merged": "bioattack.training.merged:MergedTraining",
+    "dro": "bioattack.training.dro:DroTraining",
     "wasserstein": "bioattack.training.wasserstein:WassersteinTraining",
 }
 

@@ -14,9 +14,10 @@ from bioattack.training.config import TrainPlan, to_toml
 
 MODEL, SAVED_MODEL, CARD = "model.keras", "saved_model", "model_card.json"
 HISTORY, CONFIG, CHECKPOINTS, TENSORBOARD = "history.csv", "config.toml", "checkpoints", "tensorboard"
+ADVERSARIAL = "adversarial_records"
 
 # config.toml last: as long as it is there, the folder is known to be a run of ours.
-_ENTRIES = (CARD, SAVED_MODEL, MODEL, HISTORY, TENSORBOARD, CHECKPOINTS, CONFIG)
+_ENTRIES = (CARD, SAVED_MODEL, MODEL, HISTORY, TENSORBOARD, CHECKPOINTS, ADVERSARIAL, CONFIG)
 
 # Records are known by their fingerprint, not by their path; a run folder may be moved.
 _NOT_COMPARED = ("data", "output")

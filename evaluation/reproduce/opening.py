@@ -16,6 +16,7 @@ from bioattack.evaluation.reproduce.workplace import (
     DIGITS,
     EVALUATIONS,
     FIGURES,
+    INCOME,
     MEASUREMENTS,
     MEMORY_RECORDS,
     PICTURES,
@@ -35,7 +36,7 @@ from bioattack.tfrecords_builder.synthetic import SyntheticOptions
 # The settings last: as long as they are there, the folder is known to be one of ours.
 _ENTRIES = (
     *(REPORT_HTML, REPORT_MARKDOWN, SUMMARY, TABLES, FIGURES, MEASUREMENTS, ATTACKS, REBUILT),
-    *(EVALUATIONS, RUNS, CLASSIFIERS, PICTURES, DIGITS, MEMORY_RECORDS, RECORDS, SETTINGS),
+    *(EVALUATIONS, RUNS, INCOME, CLASSIFIERS, PICTURES, DIGITS, MEMORY_RECORDS, RECORDS, SETTINGS),
 )
 
 

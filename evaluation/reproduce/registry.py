@@ -24,6 +24,11 @@ class Entry:
     summary: str
     target: str
 
+    @property
+    def is_biological(self) -> bool:
+        """Whether it is of the paper on biologically inspired models, whose sizes are those of ``Scale``."""
+        return self.target.startswith(_BIO)
+
 
 def make_table(entries: Iterable[Entry]) -> dict[str, Entry]:
     """Indexes entries by name.
@@ -43,6 +48,8 @@ def make_table(entries: Iterable[Entry]) -> dict[str, Entry]:
 
 _BIO = "bioattack.evaluation.reproduce.biologically_inspired"
 _SEEN = "bioattack.evaluation.reproduce.imperceptible"
+_INCOME = "bioattack.evaluation.reproduce.income"
+_FAIR = "bioattack.evaluation.reproduce.fairness"
 EXPERIMENTS = make_table(
     [
         Entry(
@@ -103,6 +110,44 @@ EXPERIMENTS = make_table(
         Entry("figure3.5", "its Figure 3.5: success after JPEG and with fewer bits", f"{_SEEN}:figure3_5"),
         Entry("ablation-lambda", "what the weight of the distance does", f"{_SEEN}:ablation_lambda"),
         Entry("ablation-epsilon", "what the length of a step does", f"{_SEEN}:ablation_epsilon"),
+        Entry("income", "its section 4, accuracy and income, in one go", f"{_INCOME}:income"),
+        Entry("images-per-country", "how many images are of each country", f"{_INCOME}:images_per_country"),
+        Entry("figure4.1", "its Figure 4.1: accuracy of each country by income", f"{_INCOME}:figure4_1"),
+        Entry("figure4.2", "its Figure 4.2: slopes after two kinds of training", f"{_INCOME}:figure4_2"),
+        Entry("transport", "worst-case loss against transport cost, over lambda", f"{_INCOME}:transport"),
+        Entry("known-bias", "whether a bias that was put in is found, and no other", f"{_INCOME}:known_bias"),
+        Entry(
+            "fairness",
+            "the paper on adversarial training and fairness in one go: all that follows but the last two",
+            f"{_FAIR}:fairness",
+        ),
+        Entry("fairness-accuracy", "its section IV.A: standard and robust accuracies", f"{_FAIR}:accuracy"),
+        Entry("fairness-classes", "its Figure 1: accuracy of each class, and CAU", f"{_FAIR}:classes"),
+        Entry(
+            "fairness-least-epsilon",
+            "its Figure 2: least epsilon of each class, and CRU_eps",
+            f"{_FAIR}:least_epsilon",
+        ),
+        Entry(
+            "fairness-success",
+            "its Tables I and II, Figures 3 and 4: success rate of each class, and CRU_s",
+            f"{_FAIR}:success",
+        ),
+        Entry(
+            "fairness-groups",
+            "its Tables IV and V, Figures 5 and 6: confidences by attribute, and EOU",
+            f"{_FAIR}:groups",
+        ),
+        Entry(
+            "fairness-leave-one-out",
+            "its Table III: leave-one-out unfairness, with two controls",
+            f"{_FAIR}:leave_one_out",
+        ),
+        Entry(
+            "fairness-methods",
+            "its outlook: the same scores after PGD, TRADES, Wasserstein training and retraining",
+            f"{_FAIR}:methods",
+        ),
     ]
 )
 

@@ -124,10 +124,13 @@ def write_summary(workplace: Workplace, sections: Sequence[Section]) -> None:
 
 def _facts(summary: dict[str, Any]) -> list[str]:
     settings, versions_used = summary["settings"], summary["versions"]
-    facts = [
-        f"Preset {settings['preset']}, epochs: {settings['epochs']}, training batches of "
-        f"{settings['batch_size']}."
-    ]
+    facts = [f"Preset {settings['preset']}."]
+    if any(name in EXPERIMENTS and EXPERIMENTS[name].is_biological for name in summary["sections"]):
+        # The others have sizes of their own, and say them in their sections.
+        facts = [
+            f"Preset {settings['preset']}, epochs: {settings['epochs']}, training batches of "
+            f"{settings['batch_size']}."
+        ]
     if settings.get("records"):
         facts.append(f"Records {settings['records'][:16]}.")
     facts.append(", ".join(f"{name} {version}" for name, version in versions_used.items()) + ".")

@@ -6,6 +6,7 @@ Everything that takes time lies in a file of its own and is not done twice, whic
       settings.json                   what all of it was made with; other settings need another folder
       records/, memory_records/       the drawn pictures of the demonstration
       pictures/, digits/              records that are attacked with what people cannot see
+      income/                         pictures, datasets and networks of the experiments on income
       classifiers/                    published networks that are attacked, as .keras files
       runs/LABEL-seedN/               run folders, as bioattack-train makes them
       evaluations/LABEL-seedN/        evaluations, as bioattack-evaluate makes them
@@ -42,7 +43,7 @@ from bioattack.training.run_folder import CARD, read_finished_card
 
 SETTINGS, SUMMARY = "settings.json", "summary.json"
 RECORDS, MEMORY_RECORDS = "records", "memory_records"
-PICTURES, DIGITS, CLASSIFIERS = "pictures", "digits", "classifiers"
+PICTURES, DIGITS, CLASSIFIERS, INCOME = "pictures", "digits", "classifiers", "income"
 RUNS, EVALUATIONS, REBUILT = "runs", "evaluations", "rebuilt"
 ATTACKS, MEASUREMENTS, TABLES, FIGURES = "attacks", "measurements", "tables", "figures"
 

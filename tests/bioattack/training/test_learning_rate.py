@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from bioattack.training.learning_rate import learning_rate_schedule, paper_factor
@@ -53,7 +54,13 @@ def test_short_schedule_warms_up_and_falls_to_nothing():
     assert rates[200] == pytest.approx(0, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", ["short", "paper"])
+def test_constant_schedule_is_plain_adam():
+    # Sooksatra and Rivas 2022, section III: Adam at 1e-3, batch 250, 20 epochs.
+    schedule = learning_rate_schedule("constant", learning_rate=1e-3, num_epochs=20, steps_per_epoch=200)
+    assert {float(schedule(step)) for step in (0, 1, 1999, 3999, 4000)} == {float(np.float32(1e-3))}
+
+
+@pytest.mark.parametrize("name", ["short", "paper", "constant"])
 def test_one_epoch_of_one_step_has_a_rate(name):
     schedule = learning_rate_schedule(name, learning_rate=0.01, num_epochs=1, steps_per_epoch=1)
     assert 0 < float(schedule(0)) <= 0.01

@@ -8,6 +8,8 @@ import pytest
 from bioattack.errors import InputError
 from bioattack.training.options import (
     TRAINING_OPTIONS,
+    DroOptions,
+    MergedOptions,
     PgdOptions,
     TradesOptions,
     WassersteinOptions,
@@ -37,6 +39,20 @@ def test_given_options_replace_defaults_and_keep_their_type():
     )
     assert read_training_options("wasserstein", {"gamma": 2}) == WassersteinOptions(gamma=2.0)
     assert read_training_options("standard", {}) is None
+    assert read_training_options("dro", {"attack": "pgd", "norm": "linf", "epsilon": 0.1, "rounds": 3}) == (
+        DroOptions(attack="pgd", norm="linf", epsilon=0.1, rounds=3)
+    )
+    # Sooksatra and Rivas 2022, section III: epsilon 0.01 on CIFAR-10.
+    assert read_training_options("merged", {"standard_model": "run"}) == MergedOptions("run", 0.01, 40)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "is_proportional", "is_loss_weighted"),
+    [("both", True, True), ("sampling", True, False), ("loss", False, True)],
+)
+def test_what_a_weight_does(weighting, is_proportional, is_loss_weighted):
+    options = read_training_options("dro", {"weighting": weighting})
+    assert (options.is_proportional, options.is_loss_weighted) == (is_proportional, is_loss_weighted)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +72,14 @@ def test_given_options_replace_defaults_and_keep_their_type():
         ("trades", {"beta": -1}, "beta must be a number of at least 0. Received: -1"),
         ("wasserstein", {"gamma": 0}, "gamma must be a number above 0. Received: 0"),
         ("wasserstein", {"epsilon": 0.1}, "epsilon is no option of --training wasserstein; it has gamma"),
+        ("dro", {"attack": "foolbox"}, "attack must be one of fgsm, bim, pgd"),
+        ("dro", {"distance": "feeling"}, "distance must be one of l1, l2"),
+        ("dro", {"confidence": -1}, "confidence must be a number of at least 0. Received: -1"),
+        ("dro", {"samples": -1}, "samples must be a whole number of at least 0. Received: -1"),
+        ("dro", {"attack": "lpa"}, "reference: lpa starts at the picture that distances are measured from"),
+        ("dro", {"attack": "pgd", "norm": "linf", "epsilon": 8}, "epsilon is in the unit of the pictures"),
+        ("merged", {}, "standard_model is needed: the model (a run folder, a .keras file or a SavedModel"),
+        ("merged", {"standard_model": 1}, "standard_model must be a path. Received: 1"),
         ("standard", {"epsilon": 0.1}, "epsilon: --training standard has no options"),
     ],
 )

@@ -1,0 +1,226 @@
+"""Attacks the networks of the experiments on fairness, each measurement once in an output folder."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bioattack.attacks.request import AttackRequest
+from bioattack.attacks.row_bounds import row_bounds
+from bioattack.attacks.run import make_engine
+from bioattack.classifier import Classifier, load_classifier
+from bioattack.evaluation.attack import attack
+from bioattack.evaluation.attack_config import AttackConfig
+from bioattack.evaluation.reproduce.fairness_sizes import (
+    ATTACK_STEPS,
+    RELATIVE_STEP,
+    Subject,
+    sizes_of,
+    subject_of,
+)
+from bioattack.evaluation.reproduce.workplace import ATTACKS, MEASUREMENTS, Workplace
+from bioattack.files import replacing
+
+_BATCH_SIZE = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Attacked:
+    """A network to be attacked.
+
+    Args:
+        key: Of its measurements, such as ``"robust-seed-0"``.
+        model: Its run folder, or a folder or file that is loaded like one.
+        perturb: What of a row is moved; None for pictures.
+        defence: What stands in front of it; attacks know of it.
+    """
+
+    key: str
+    model: Path
+    perturb: str | None = None
+    defence: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its folders."""
+        return self.key if self.perturb is None else f"{self.key}-{self.perturb}"
+
+
+def white_box_folder(workplace: Workplace, attacked: Attacked) -> Path:
+    """Attacks a network with its own gradient at the radii of the tables.
+
+    Args:
+        workplace: Where the results go.
+        attacked: The network.
+
+    Returns:
+        The folder, with the long table of ``bioattack.evaluation.results``.
+    """
+    subject = subject_of(workplace.pictures)
+    return _attack(workplace, attacked, "white-box", epsilons=subject.epsilons)
+
+
+def least_epsilon_folder(workplace: Workplace, attacked: Attacked) -> Path:
+    """Searches for every picture or row the least radius that fools.
+
+    Args:
+        workplace: Where the results go.
+        attacked: The network.
+
+    Returns:
+        The folder, with the long table, in which ``epsilon_high`` is the least radius.
+    """
+    subject = subject_of(workplace.pictures)
+    return _attack(
+        workplace,
+        attacked,
+        "least",
+        epsilons=(subject.largest_epsilon,),
+        least_epsilon=subject.precision,
+    )
+
+
+def _attack(workplace: Workplace, attacked: Attacked, what: str, **settings: Any) -> Path:
+    output = workplace.output / ATTACKS / f"fairness-{what}-{attacked.name}"
+    config = workplace.config
+    if attacked.perturb is not None:
+        settings["perturb"] = attacked.perturb
+    attack(
+        AttackConfig(
+            model=(attacked.model,),
+            data=workplace.data,
+            output=output,
+            steps=ATTACK_STEPS,
+            relative_step=RELATIVE_STEP,
+            random_start=True,
+            judged="any",
+            defence=attacked.defence,
+            limit=sizes_of(config, subject_of(workplace.pictures)).test_limit,
+            batch_size=_BATCH_SIZE,
+            seed=config.seed,
+            quiet=config.quiet,
+            **settings,
+        )
+    )
+    return output
+
+
+def transfer(workplace: Workplace, standard: Attacked, robust: Attacked) -> pd.DataFrame:
+    """Shows one network the adversarial examples of another, at the radius of training.
+
+    Args:
+        workplace: Where the results go.
+        standard: The network that is attacked; what it gets wrong is left as it is.
+        robust: The network that is shown what comes of it.
+
+    Returns:
+        One row for each picture: ``image_id, label, is_right``, whether ``robust`` is right about it.
+    """
+    path = workplace.output / MEASUREMENTS / f"fairness-transfer-{robust.name}.csv"
+    if not path.is_file():
+        workplace.say(f"adversarial examples of {standard.name} shown to {robust.name}")
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as partial:
+            _transfer(workplace, standard, robust).to_csv(partial, index=False, lineterminator="\n")
+    return pd.read_csv(path, dtype={"image_id": str})
+
+
+def _transfer(workplace: Workplace, standard: Attacked, robust: Attacked) -> pd.DataFrame:
+    records = workplace.pictures
+    subject = subject_of(records)
+    limit = sizes_of(workplace.config, subject).test_limit
+    request = attack_request(workplace, subject, epsilon=subject.training_epsilon, perturb=standard.perturb)
+    engine = make_engine(
+        load_classifier(standard.model, name=standard.key),
+        request,
+        num_classes=records.num_classes,
+        batch_size=_BATCH_SIZE,
+        seed=workplace.config.seed,
+    )
+    other = load_classifier(robust.model, name=robust.key)
+    batches = records.examples("test", batch_size=_BATCH_SIZE, limit=limit).as_numpy_iterator()
+    tables = []
+    for results in filter(None, engine.run(_named(batches))):
+        shown = [
+            found.required_image()
+            if result.outcomes and (found := result.outcomes[0].finding) is not None
+            else result.image.pixels
+            for result in results
+        ]
+        labels = np.array([result.image.label for result in results])
+        is_right = other.logits(np.stack(shown)).numpy().argmax(1) == labels
+        ids = [result.image.image_id for result in results]
+        tables.append(pd.DataFrame({"image_id": ids, "label": labels, "is_right": is_right}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _named(batches: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for batch in batches:
+        yield {**batch, "image_id": [name.decode() for name in batch["image_id"]]}
+
+
+def attack_request(
+    workplace: Workplace, subject: Subject, *, epsilon: float, perturb: str | None
+) -> AttackRequest:
+    """Says which attack is meant everywhere: PGD of 40 steps with a random start, any iterate.
+
+    Args:
+        workplace: With the records, whose table says what of a row may be moved.
+        subject: The kind of data.
+        epsilon: Radius.
+        perturb: What of a row is moved.
+    """
+    table = workplace.pictures.table
+    return AttackRequest(
+        "pgd",
+        epsilons=(epsilon,),
+        num_steps=ATTACK_STEPS,
+        relative_step=RELATIVE_STEP,
+        has_random_start=True,
+        judged="any",
+        bounds=None if table is None or subject.name != "rows" else row_bounds(table, perturb=perturb or ""),
+    )
+
+
+def predictions(workplace: Workplace, attacked: Attacked) -> Path:
+    """Classifies the test split as it is.
+
+    Args:
+        workplace: Where the results go.
+        attacked: The network.
+
+    Returns:
+        A table with one row for each picture: ``image_id, label``, a column for each group, and the
+        probabilities ``p0, p1, ...``.
+    """
+    path = workplace.output / MEASUREMENTS / f"fairness-answers-{attacked.key}.csv"
+    if not path.is_file():
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as partial:
+            _predictions(workplace, attacked).to_csv(partial, index=False, lineterminator="\n")
+    return path
+
+
+def _predictions(workplace: Workplace, attacked: Attacked) -> pd.DataFrame:
+    records = workplace.pictures
+    classifier = load_classifier(attacked.model, name=attacked.key)
+    limit = sizes_of(workplace.config, subject_of(records)).test_limit
+    tables = []
+    for batch in records.examples("test", batch_size=_BATCH_SIZE, limit=limit).as_numpy_iterator():
+        inputs = batch["image"] if "image" in batch else batch["features"]
+        groups = {name: [value.decode() for value in batch[f"group_{name}"]] for name in records.groups}
+        found = softmax(classifier, inputs)
+        probabilities = {f"p{label}": found[:, label] for label in range(found.shape[1])}
+        ids = [name.decode() for name in batch["image_id"]]
+        tables.append(pd.DataFrame({"image_id": ids, "label": batch["label"], **groups, **probabilities}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def softmax(classifier: Classifier, inputs: np.ndarray) -> np.ndarray:
+    """Returns probabilities ``(batch, classes)``, float64."""
+    logits = classifier.logits(inputs).numpy().astype(np.float64)
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))

@@ -1,0 +1,214 @@
+"""What the experiments on fairness share: the networks trained, attacked, and scored side by side."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bioattack.evaluation import figure_style as style
+from bioattack.evaluation.reproduce.fairness_measure import (
+    Attacked,
+    least_epsilon_folder,
+    predictions,
+    white_box_folder,
+)
+from bioattack.evaluation.reproduce.fairness_networks import Network, networks_for, train_networks
+from bioattack.evaluation.reproduce.fairness_sizes import Sizes, Subject, sizes_of, subject_of
+from bioattack.evaluation.reproduce.page import Figure, Table
+from bioattack.evaluation.reproduce.workplace import Workplace
+from bioattack.evaluation.scores import answer_scores
+from bioattack.evaluation.scores_config import ClassesConfig, GroupsConfig, ScoresConfig
+from bioattack.evaluation.scores_figures import bar_figure, figure_list
+from bioattack.evaluation.scores_words import (
+    DIFFERENCE_HEADS,
+    SCORE_HEADS,
+    difference_cells,
+    score_cells,
+)
+
+WHITE_BOX, LEAST = "white-box", "least"
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """The networks of one seed and one way to move rows, ready to be measured.
+
+    Args:
+        workplace: Where everything lies.
+        subject: The kind of data.
+        sizes: How much is trained and attacked.
+        seed: Of the networks.
+        perturb: What of a row is moved, in training and in testing; None for pictures.
+        networks: Trained, the standard one first.
+        runs: Their folders by label.
+    """
+
+    workplace: Workplace
+    subject: Subject
+    sizes: Sizes
+    seed: int
+    perturb: str | None
+    networks: tuple[Network, ...]
+    runs: dict[str, Path]
+
+    @property
+    def words(self) -> str:
+        """What distinguishes it from the others."""
+        moved = {None: "", "valid": ", rows kept valid", "all": ", all attributes moved"}
+        return f"seed {self.seed}{moved[self.perturb]}"
+
+    def attacked(self, network: Network) -> Attacked:
+        """Names a network and what is moved of a row."""
+        run = self.runs[network.label]
+        key = run.name.removeprefix("fairness-")
+        if network.defence is not None:
+            key = f"{network.label}-{key}"
+        return Attacked(key, run, self.perturb, network.defence)
+
+    def scores(self, what: str, *, count: int | None = None) -> dict[str, Any]:
+        """Scores the networks by class, side by side.
+
+        Args:
+            what: ``WHITE_BOX`` or ``LEAST``.
+            count: Of the first so many networks only.
+
+        Returns:
+            As ``answer_scores`` does, the models under the networks' titles.
+        """
+        measure = white_box_folder if what == WHITE_BOX else least_epsilon_folder
+        chosen = self.networks[:count]
+        folders = [measure(self.workplace, self.attacked(network)) for network in chosen]
+        config = ClassesConfig(
+            results=tuple(folders),
+            output=self.workplace.output,
+            draws=self.sizes.num_draws,
+            seed=self.workplace.config.seed,
+        )
+        return self._titled(config, chosen)
+
+    def group_scores(self, column: str, *, count: int | None = None) -> dict[str, Any]:
+        """Scores the networks' answers to the test split as it is between the values of an attribute.
+
+        Args:
+            column: The attribute.
+            count: Of the first so many networks only.
+        """
+        chosen = self.networks[:count]
+        config = GroupsConfig(
+            results=tuple(predictions(self.workplace, self.attacked(network)) for network in chosen),
+            output=self.workplace.output,
+            column=column,
+            # A group without rows of a class is listed as left out there.
+            minimum_count=1,
+            draws=self.sizes.num_draws,
+            seed=self.workplace.config.seed,
+        )
+        return self._titled(config, chosen)
+
+    def _titled(self, config: ScoresConfig, networks: Sequence[Network]) -> dict[str, Any]:
+        """Answers, with what the reader calls the networks in place of their folders."""
+        summary = answer_scores(config)
+        titles = dict(zip(summary["models"], (network.title for network in networks), strict=True))
+        for rows in ("scores", "differences", "accuracies", "by_group", "left_out", "undefined"):
+            for row in summary[rows]:
+                for name in ("model", "first", "second"):
+                    if row.get(name) in titles:
+                        row[name] = titles[row[name]]
+        notes = summary["notes"]
+        for name, title in titles.items():
+            notes = [note.replace(name, title) for note in notes]
+        return summary | {"models": list(titles.values()), "notes": notes}
+
+
+def open_studies(workplace: Workplace, *, with_further: bool = False) -> list[Study]:
+    """Trains the networks of every seed, and of every way to move rows, that are not trained yet.
+
+    Args:
+        workplace: Where they go.
+        with_further: Whether to train those of the paper's open question, too.
+    """
+    subject = subject_of(workplace.pictures)
+    networks = networks_for(subject, with_further=with_further)
+    return [
+        Study(
+            workplace,
+            subject,
+            sizes_of(workplace.config, subject),
+            seed,
+            perturb,
+            networks,
+            train_networks(workplace, networks, seed, perturb=perturb),
+        )
+        for seed in workplace.config.all_seeds
+        for perturb in subject.perturbs
+    ]
+
+
+def scale_words(study: Study) -> str:
+    """Says how much was trained and tested, for a section's paragraphs."""
+    records, sizes = study.workplace.pictures, study.sizes
+    num_train = min(records.num_examples("train"), sizes.train_limit or records.num_examples("train"))
+    num_test = min(records.num_examples("test"), sizes.test_limit or records.num_examples("test"))
+    what = "rows" if study.subject.name == "rows" else "pictures"
+    return (
+        f"{study.subject.model}, {num_train:,} training and {num_test:,} test {what} "
+        f"({records.manifest.kind}), {sizes.epochs} epochs in batches of {sizes.batch_size}, Adam at 1e-3; "
+        f"seeds {' '.join(map(str, study.workplace.config.all_seeds))}."
+    )
+
+
+def scores_table(caption: str, summary: dict[str, Any], wanted: Sequence[str], published: Any) -> Table:
+    """Lists scores with what was printed of them.
+
+    Args:
+        caption: What it shows.
+        summary: Of ``Study.scores``.
+        wanted: Names of the scores.
+        published: From a row of ``scores`` to the text of its last column.
+    """
+    rows = [
+        [*score_cells(row), published(row)]
+        for row in summary["scores"]
+        if any(row["name"].startswith(name) for name in wanted)
+    ]
+    return Table(caption, [*SCORE_HEADS, "published"], rows)
+
+
+def differences_table(caption: str, summary: dict[str, Any], wanted: Sequence[str]) -> Table:
+    """Lists how the scores of the later networks differ from the first one's, on the same images.
+
+    Args:
+        caption: What it shows.
+        summary: Of ``Study.scores``.
+        wanted: Names of the scores.
+    """
+    rows = [
+        difference_cells(row)
+        for row in summary["differences"]
+        if any(row["name"].startswith(name) for name in wanted)
+    ]
+    return Table(caption, list(DIFFERENCE_HEADS), rows)
+
+
+def draw_figures(
+    study: Study, summary: dict[str, Any], name: str, *, wanted: str, attack: str | None = None
+) -> list[Figure]:
+    """Draws the bar charts of one kind.
+
+    Args:
+        study: Where they go.
+        summary: Of ``Study.scores``.
+        name: Beginning of their names.
+        wanted: Kind: ``"accuracy"``, ``"success_rate"``, ``"least_epsilon"`` or ``"confidence"``.
+        attack: Those under this attack only; ``"none"`` is without one.
+    """
+    figures: list[Figure] = []
+    with style.house_style():
+        for entry in figure_list(summary):
+            is_asked = attack is None or {setting[0] for setting in entry["settings"]} == {attack}
+            if is_asked and entry["figure"].split(" ")[0] == wanted:
+                path = study.workplace.figure(f"{name}-{len(figures) + 1}")
+                style.save_png(bar_figure(summary, entry), path)
+                relative = path.relative_to(study.workplace.output).as_posix()
+                figures.append(Figure(relative, f"{entry['title']}; lines are 95 % intervals."))
+    return figures
