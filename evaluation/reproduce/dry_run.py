@@ -102,7 +102,7 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
         f"  {pictures['num_train']:,} training and {pictures['num_test']:,} test {kind}, {shape}",
     ]
     if not networks:
-        return [*lines, "  nothing is to be trained"]
+        return [*lines, "  what it trains and attacks is said in its sections; the time is not reckoned"]
     steps = f"{ATTACK_STEPS} steps at epsilons {' '.join(map(str, settings['epsilons']))}"
     lines += [
         f"  each network: {settings['epochs']} epochs, batches of {settings['batch_size']}, seeds "

@@ -68,12 +68,20 @@ def draw_transport(path: Path, points: Sequence[SweepPoint], *, distance: str) -
     with style.house_style():
         figure = MatplotlibFigure((style.WIDTH_INCHES, style.HEIGHT_INCHES), layout="constrained")
         axes = figure.add_subplot()
-        axes.plot(radii, losses, color=style.series_colour(0), marker=style.series_marker(0), linewidth=1.4)
+        axes.plot(
+            radii,
+            losses,
+            color=style.series_colour(0),
+            marker=style.series_marker(0),
+            linewidth=1.4,
+            clip_on=False,
+            zorder=3,
+        )
         for point in ordered:
             axes.annotate(
                 f"λ = {point.distance_weight:g}",
                 (point.implied_radius, point.worst_case_loss),
-                xytext=(7, -3),
+                xytext=(6, -12),
                 textcoords="offset points",
                 fontsize=7,
                 color=style.MUTED,

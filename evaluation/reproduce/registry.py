@@ -97,7 +97,7 @@ EXPERIMENTS = make_table(
         ),
         Entry(
             "imperceptible",
-            "the paper on attacks that people cannot see in one go: all that follows",
+            "the paper on attacks that people cannot see: its section 3 in one go",
             f"{_SEEN}:imperceptible",
         ),
         Entry("table3.1", "its Table 3.1: success, distances and time of each attack", f"{_SEEN}:table3_1"),

@@ -92,11 +92,11 @@ def test_bars_are_the_numbers_of_images(tmp_path):
 
 
 def test_many_countries_share_a_bar(tmp_path):
-    lines = [f"place {index},{0.5 + index / 200},{index + 1},{100 + index}" for index in range(50)]
+    lines = [f"place {index},{0.5 + index / 200},{index + 1},{100 + index}" for index in range(60)]
     answer = _answer(tmp_path, lines=lines)
     with style.house_style():
         axes = images_figure(answer.sample.countries_of("table")).axes[0]
-    assert len(axes.patches) == 41
+    assert len(axes.patches) == 51
     assert axes.patches[-1].get_width() == sum(range(1, 11))
 
 
