@@ -24,6 +24,8 @@ class ScoresConfig:
         attack: Look at this attack only; by default at all in the tables.
         norm: Look at this norm of it only.
         epsilon: Look at this epsilon of it only.
+        class_names: Names of the classes in the order of their numbers and probabilities; by default those
+            beside an evaluation's table, or what the tables call them.
         minimum_count: Leave out groups with fewer images, and list them; 0 leaves out none, and a class or
             group without images is then an error.
         interval: "bounds" holds also where groups are alike; "percentile" and "bca" are the plain
@@ -41,6 +43,7 @@ class ScoresConfig:
     attack: str | None = None
     norm: str | None = None
     epsilon: float | None = None
+    class_names: tuple[str, ...] = ()
     minimum_count: int = 0
     interval: str = dataclasses.field(default="bounds", metadata={"choices": INTERVALS})
     draws: int = 2000
@@ -64,6 +67,11 @@ class ScoresConfig:
             raise InputError(f"--seed must be in 0 to 2147483647. Received: {self.seed}")
         if self.attack is None and (self.norm, self.epsilon) != (None, None):
             raise InputError("--norm and --epsilon are of an attack: name it with --attack")
+        if self.class_names and (len(set(self.class_names)) != len(self.class_names) or len(self.class_names) < 2):
+            raise InputError(
+                "--class-names must be two or more different names. "
+                f"Received: {' '.join(self.class_names)}"
+            )
         seen: set[Path] = set()
         for path in self.results:
             if path.resolve() in seen:

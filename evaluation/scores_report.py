@@ -104,7 +104,8 @@ def _command(summary: dict[str, Any]) -> str:
     for path in summary["inputs"]["results"]:
         line += ["--results", path]
     for name, value in summary["settings"].items():
-        if value is not None and value is not False:
+        if value is not None and value is not False and value != () and value != []:
             flag = f"--{name.replace('_', '-')}"
-            line += [flag] if value is True else [flag, str(value)]
+            values = value if isinstance(value, tuple | list) else [value]
+            line += [flag] if value is True else [flag, *map(str, values)]
     return shlex.join([*line, "--output", summary["kind"]])

@@ -1,6 +1,7 @@
 """The models of a question about classes or groups: read, named, checked, and brought to the same images."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from bioattack.errors import InputError
 from bioattack.evaluation.scores_config import ScoresConfig
-from bioattack.fairness.country_tables import Setting
+from bioattack.fairness.country_tables import RESULTS, Setting
 from bioattack.fairness.result_rows import ModelRows, read_model_rows
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ def read_models(config: ScoresConfig) -> list[ModelRows]:
         rows
         for path in config.results
         for rows in read_model_rows(
-            path, column=config.grouped_by, class_names=class_names_beside(path), setting=asked
+            path, column=config.grouped_by, class_names=config.class_names or class_names_beside(path), setting=asked
         )
     ]
     _check_models(found)
+    _check_files(config.results)
     if asked is not None and not any(rows.attacked or rows.searched for rows in found):
         raise InputError(f"no table has an attack {config.attack!r} with this norm and epsilon")
     number = len(found[0].clean["group"].cat.categories)
@@ -75,6 +77,18 @@ def _check_models(found: Sequence[ModelRows]) -> None:
             raise InputError(
                 f"{rows.source} has {len(rows.class_names)} classes and {found[0].source} has "
                 f"{len(found[0].class_names)}, or under other names; give tables of the same images"
+            )
+
+
+def _check_files(paths: Sequence[Path]) -> None:
+    """Refuses the same table under two names, which would be a model beside itself."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        file = path / RESULTS if path.is_dir() else path
+        other = seen.setdefault(hashlib.sha256(file.read_bytes()).hexdigest(), file)
+        if other is not file:
+            raise InputError(
+                f"{other} and {file} are the same table: the same model beside itself; give each model once"
             )
 
 

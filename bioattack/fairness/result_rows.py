@@ -1,6 +1,7 @@
 """Reads what scores are made of, model by model and setting by setting, from results tables and others."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from bioattack.errors import InputError
 from bioattack.fairness.country_tables import NO_ATTACK, Setting
-from bioattack.fairness.row_tables import is_results_table, read_row_table, truths
+from bioattack.fairness.row_tables import CLASS_COLUMNS, class_words, is_results_table, read_row_table, truths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +76,7 @@ def read_model_rows(
     ('answers', ('0', '1'), [1.0, 0.5])
     """
     table, file = read_row_table(path, column=column)
+    table = class_words(table)
     classes = _classes(table, class_names, file)
     table = table.assign(group=_groups(table, column, classes, file), label=_labels(table, classes, file))
     if not is_results_table(table):
@@ -164,20 +166,38 @@ def _classes(table: "pd.DataFrame", class_names: Sequence[str], file: Path) -> t
     if LABEL not in table:
         has = ", ".join(str(name) for name in table.columns)
         raise InputError(f"{file} has no column {LABEL!r} that says the true class; it has {has}")
-    if class_names:
-        return tuple(class_names)
     number = 0
     while f"p{number}" in table:
         number += 1
+    if class_names:
+        if number not in (0, len(class_names)):
+            raise InputError(
+                f"{file} has the probabilities of {number} classes, and there are {len(class_names)} names: "
+                f"{_listed(class_names)}"
+            )
+        return tuple(class_names)
     if number:
         return tuple(str(place) for place in range(number))
-    answers = [name for name in ("predicted", "predicted_clean", "predicted_adversarial") if name in table]
-    words = {str(word) for name in (LABEL, *answers) for word in table[name].cat.categories}
-    return tuple(sorted(words, key=_in_order))
+    words = {name: set(map(str, table[name].cat.categories)) for name in CLASS_COLUMNS if name in table}
+    for name, own in words.items():
+        if own.isdisjoint(words[LABEL]) and any(map(_is_number, own)) != any(map(_is_number, words[LABEL])):
+            raise InputError(
+                f"{file} has the class {min(words[LABEL])!r} in {LABEL} and {min(own)!r} in {name}: give both "
+                "as names or both as numbers, or say with --class-names which name each number has"
+            )
+    return tuple(sorted(set().union(*words.values()), key=_in_order))
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:12]) + (", …" if len(words) > 12 else "")
+
+
+def _is_number(word: str) -> bool:
+    return re.fullmatch("-?[0-9]+", word) is not None
 
 
 def _in_order(word: str) -> tuple[int, float, str]:
-    return (0, float(word), "") if word.lstrip("-").isdigit() else (1, 0.0, word)
+    return (0, float(word), "") if _is_number(word) else (1, 0.0, word)
 
 
 def _labels(table: "pd.DataFrame", classes: tuple[str, ...], file: Path) -> "pd.Series[Any]":
@@ -196,7 +216,10 @@ def _places(values: "pd.Series[Any]", classes: tuple[str, ...], file: Path) -> n
     lookup = by_name if any(word in by_name for word in words) else known
     unknown = [word for word in words if word not in lookup]
     if unknown:
-        raise InputError(f"{file} has class {unknown[0]!r}, which is none of its {len(classes)} classes")
+        raise InputError(
+            f"{file} has class {unknown[0]!r}, which is none of its {len(classes)} classes ({_listed(classes)}); "
+            "number them from 0 on, or say with --class-names which name each number has"
+        )
     return np.array([lookup[word] for word in words], np.int64)[values.cat.codes.to_numpy()]
 
 

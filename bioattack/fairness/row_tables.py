@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _RESULTS_NEED = ("model", "attack", "norm", "epsilon", "correct_clean", "success", "label")
 _NUMBERS = ("epsilon", "epsilon_low", "epsilon_high")
+CLASS_COLUMNS = ("label", "predicted", "predicted_clean", "predicted_adversarial")
 _CATEGORIES = (
-    *("model", "attack", "norm", "label", "predicted", "predicted_clean", "predicted_adversarial"),
+    *("model", "attack", "norm", *CLASS_COLUMNS),
     *("correct_clean", "success", "correct"),
 )
 
@@ -109,6 +110,11 @@ def _wanted(columns: Sequence[str], column: str, file: Path) -> list[str]:
         )
     if is_results_table(columns) and (missing := [name for name in _RESULTS_NEED if name not in columns]):
         raise InputError(f"{file} looks like a results table but has no column {', '.join(missing)}")
+    if column == "image_id" or column in _NUMBERS or _is_probability(column):
+        raise InputError(
+            f"column {column!r} of {file} names or measures single images: these are no groups; name another "
+            "column"
+        )
     known = {column, "image_id", *_CATEGORIES, *(_NUMBERS if is_results_table(columns) else ())}
     return [name for name in columns if name in known or _is_probability(name)]
 
@@ -125,6 +131,28 @@ def _numbers(values: "pd.Series[Any]", name: str, file: Path) -> "pd.Series[Any]
     if is_odd.any():
         raise InputError(f"{file}: {name} must be a number. Received: {str(values[is_odd].iloc[0])!r}")
     return numbers.astype(float)
+
+
+def class_words(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Writes the classes in all columns alike: without spaces around them, and 1 for 1.0.
+
+    Args:
+        table: With its words as categories.
+
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"label": ["1.0", " 0"], "predicted": ["1", "0"]}, dtype="category")
+    >>> class_words(table)["label"].tolist()
+    ['1', '0']
+    """
+    for name in (name for name in CLASS_COLUMNS if name in table):
+        words = {word: _class_word(str(word)) for word in table[name].cat.categories}
+        if any(word != own for word, own in words.items()):
+            table = table.assign(**{name: table[name].map(words).astype("category")})
+    return table
+
+
+def _class_word(word: str) -> str:
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", word.strip())
 
 
 def truths(values: "pd.Series[Any]", name: str, *, file: Path) -> "pd.Series[Any]":

@@ -22,7 +22,7 @@ _WIDTHS = (13, 24, 11, 16)
 class Subject(NamedTuple):
     """The pictures, as far as they are known before there are any."""
 
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     num_classes: int
     num_train: int
     num_test: int
@@ -89,7 +89,7 @@ def _subject(config: ReproduceConfig) -> Subject:
     num_train, num_test = (
         records.num_examples(split) if split in records.splits else 0 for split in ("train", "test")
     )
-    return Subject(records.image_shape, records.num_classes, num_train, num_test, is_assumed=False)
+    return Subject(records.input_shape, records.num_classes, num_train, num_test, is_assumed=False)
 
 
 def plan_lines(plan: dict[str, Any]) -> list[str]:

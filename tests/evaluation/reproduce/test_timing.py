@@ -67,4 +67,4 @@ def test_a_plan_is_said_in_lines():
     line = next(line for line in text.splitlines() if line.strip().startswith("stn"))
     assert line.split() == ["stn", "1,234,567", "12.3", "2.0", "h", "1", "min"]
     assert "about 4.0 h on this machine for all seeds" in text
-    assert "nothing is to be trained" in "\n".join(plan_lines(plan | {"networks": []}))
+    assert "what it trains and attacks" in "\n".join(plan_lines(plan | {"networks": []}))
