@@ -5,9 +5,11 @@ other column they ask the same of its groups. They are made by ``bioattack.fairn
 in an evaluation; ``bioattack-fairness`` makes them and many others from any results table.
 
 ``tables/gaps_by_COLUMN.csv`` and ``group_gaps`` of ``summary.json`` have the columns ``GAP_COLUMNS``:
-``corrected`` is without the upward bias that a largest difference has where groups are small, ``low`` and
-``high`` are the ends of a 95 % interval, ``p_value`` is that of a permutation test of "no difference". Where
-a score is not defined, as the success rate of a group with nothing right, ``value`` is empty and ``note``
+``figure`` is ``accuracy``, ``success_rate`` (of those right before), ``success_rate_all`` (of all) or
+``least_epsilon``; ``corrected`` is without the upward bias that a largest difference has where groups are
+small, ``low`` and ``high`` are the ends of a 95 % interval, ``p_value`` is that of a permutation test of "no
+difference", ``p_holm`` the same corrected (Holm) for being one of all those of the model here. Where a score
+is not defined, as the success rate of a group with nothing right, ``value`` is empty and ``note``
 says why.
 """
 
@@ -20,11 +22,12 @@ import pandas as pd
 from bioattack.errors import InputError
 from bioattack.evaluation.groups import LABEL, members
 from bioattack.fairness.group_scores import ScoreInput, score_groups
+from bioattack.fairness.income_regression import holm
 from bioattack.fairness.unfairness import accuracy_unfairness, epsilon_unfairness, success_unfairness
 
-ACCURACY, SUCCESS, LEAST = "accuracy", "success_rate", "least_epsilon"
+ACCURACY, SUCCESS, SUCCESS_ALL, LEAST = "accuracy", "success_rate", "success_rate_all", "least_epsilon"
 _SCORES = ("value", "corrected", "low", "high", "p_value", "lowest", "highest")
-GAP_COLUMNS = ("model", "attack", "norm", "epsilon", "column", "figure", *_SCORES, "note")
+GAP_COLUMNS = ("model", "attack", "norm", "epsilon", "column", "figure", *_SCORES, "p_holm", "note")
 _SEARCH_KEYS = ["model", "attack", "norm"]
 
 
@@ -43,7 +46,10 @@ def gap_table(results: pd.DataFrame, column: str, *, class_names: Sequence[str])
         setting | {"column": column, "figure": figure} | _score(values, what=column)
         for setting, figure, values in _asked(results.assign(_group=members(results, column, class_names)))
     ]
-    return pd.DataFrame(rows).reindex(columns=list(GAP_COLUMNS))
+    table = pd.DataFrame(rows).reindex(columns=list(GAP_COLUMNS))
+    for _, tested in table[table["p_value"].notna()].groupby("model"):
+        table.loc[tested.index, "p_holm"] = holm(tested["p_value"].tolist())
+    return table
 
 
 def _asked(results: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, tuple[Any, ...]]]:
@@ -56,6 +62,7 @@ def _asked(results: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, tuple[A
         yield setting, ACCURACY, (right & ~fooled, rows["_group"])
         if setting["attack"] != "none":
             yield setting, SUCCESS, (fooled, right, rows["_group"])
+            yield setting, SUCCESS_ALL, (fooled, rows["_group"])
     for key, rows in results[is_search].groupby(_SEARCH_KEYS, sort=False):
         largest = float(rows["epsilon"].max())
         least = rows["epsilon_high"].replace(np.inf, largest).to_numpy()

@@ -121,7 +121,11 @@ def _gap_rows(summary: dict[str, Any], gaps: Sequence[dict[str, Any]]) -> list[d
     point, names = class_point(summary), model_names(summary)
     wanted: dict[str, tuple[str, Point]] = {"right as they are": ("accuracy", Point("none", "none", 0.0))}
     if point:
-        wanted |= {"still right": ("accuracy", point), "attacks that succeed": ("success_rate", point)}
+        wanted |= {
+            "still right": ("accuracy", point),
+            "attacks that succeed, of those right before": ("success_rate", point),
+            "attacks that succeed, of all": ("success_rate_all", point),
+        }
     found = []
     for words, (figure, setting) in [*wanted.items(), ("mean least ε", ("least_epsilon", None))]:
         for gap in gaps:
@@ -140,7 +144,7 @@ def _gap_rows(summary: dict[str, Any], gaps: Sequence[dict[str, Any]]) -> list[d
 
 def _gap_words(gap: dict[str, Any], *, is_share: bool) -> dict[str, str]:
     if gap["value"] is None:
-        return dict.fromkeys(("value", "interval", "corrected", "between", "p_words"), "") | {
+        return dict.fromkeys(("value", "interval", "corrected", "between", "p_words", "holm_words"), "") | {
             "value": gap["note"]
         }
     factor, unit = (100, " points") if is_share else (1, "")
@@ -150,7 +154,8 @@ def _gap_words(gap: dict[str, Any], *, is_share: bool) -> dict[str, str]:
         "interval": f"{low:.3g} to {high:.3g}",
         "corrected": f"{corrected:.3g}{unit}",
         "between": f"{gap['lowest']} and {gap['highest']}",
-        "p_words": "" if gap["p_value"] is None else f"{gap['p_value']:.3f}",
+        "p_words": f"{gap['p_value']:.3f}",
+        "holm_words": f"{gap['p_holm']:.3f}",
     }
 
 

@@ -57,6 +57,27 @@ def share(count: int, number: int) -> Share:
     return Share(value, float(np.clip(min(low, value), 0, 1)), float(np.clip(max(high, value), 0, 1)))
 
 
+class Mean(NamedTuple):
+    """A mean with its 95 % Student interval, whose ends are NaN where one value is all there is."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_interval(values: np.ndarray, *, largest: float) -> Mean:
+    """Averages numbers from 0 to ``largest``, which the interval does not leave.
+
+    >>> [round(number, 3) for number in mean_interval(np.array([0.2, 0.4]), largest=1.0)]
+    [0.3, 0.0, 1.0]
+    """
+    mean, number = float(values.mean()), len(values)
+    if number < 2:
+        return Mean(mean, float("nan"), float("nan"))
+    half = float(student.ppf(0.975, number - 1) * values.std(ddof=1) / np.sqrt(number))
+    return Mean(mean, max(0.0, mean - half), min(largest, mean + half))
+
+
 def group_table(results: pd.DataFrame, column: str, *, class_names: Sequence[str]) -> pd.DataFrame:
     """Computes how each group fares under every model and setting.
 
@@ -137,14 +158,8 @@ def _least(rows: pd.DataFrame, largest: float) -> dict[str, Any]:
     least = rows["epsilon_high"].to_numpy()
     has_withstood = np.isinf(least)
     least = np.where(has_withstood, largest, least)
-    mean, number = float(least.mean()), len(least)
-    half = float("nan")
-    if number > 1:
-        half = float(student.ppf(0.975, number - 1) * least.std(ddof=1) / np.sqrt(number))
-    low, high = max(0.0, mean - half), min(largest, mean + half)
+    names = ("least_epsilon", "least_low", "least_high")
     return {
         "num_withstood": int(has_withstood.sum()),
-        "least_epsilon": mean,
-        "least_low": low if number > 1 else half,
-        "least_high": high if number > 1 else half,
+        **dict(zip(names, mean_interval(least, largest=largest), strict=True)),
     }

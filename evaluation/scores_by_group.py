@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bioattack.evaluation.groups import share
+from bioattack.evaluation.groups import mean_interval, share
 from bioattack.fairness.country_tables import Setting
 from bioattack.fairness.result_rows import ModelRows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_WITHIN_95_PERCENT = 1.959963984540054
 
 
 def rows_by_group(models: Sequence[ModelRows], *, has_confidences: bool) -> list[dict[str, Any]]:
@@ -26,8 +24,8 @@ def rows_by_group(models: Sequence[ModelRows], *, has_confidences: bool) -> list
         ``model, attack, norm, epsilon, figure, group, num_images, value, low, high, num_censored``.
         ``figure`` is ``"accuracy"`` (after the attack, where there is one), ``"success_rate"`` (of the images
         that were right before), ``"success_rate_of_all"``, ``"least_epsilon"`` or ``"confidence"`` with the
-        class's and the true class's name behind it. Intervals are 95 % Wilson's, or the mean's normal one;
-        they are null where ``num_images`` is 0.
+        class's and the true class's name behind it. Intervals are 95 % Wilson's, or the mean's Student
+        one, which is null of a single image; all are null where ``num_images`` is 0.
     """
     found = []
     for rows in models:
@@ -60,14 +58,13 @@ def _of_means(
     model: str, setting: Setting, figure: str, frame: "pd.DataFrame", column: str
 ) -> list[dict[str, Any]]:
     found = []
+    largest = 1.0 if figure.startswith("confidence") else float(frame[column].max())
     for group, own in frame.groupby("group", observed=False):
         values = own[column].to_numpy(float)
         row = _row(model, setting, figure, str(group), len(values))
         if len(values):
-            mean = float(values.mean())
-            deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-            half = _WITHIN_95_PERCENT * deviation / len(values) ** 0.5
-            row |= {"value": mean, "low": mean - half, "high": mean + half}
+            found_mean = mean_interval(values, largest=largest)._asdict()
+            row |= {name: None if np.isnan(end) else end for name, end in found_mean.items()}
         if "is_censored" in own:
             row["num_censored"] = int(own["is_censored"].sum())
         found.append(row)

@@ -67,10 +67,10 @@ class ScoresConfig:
             raise InputError(f"--seed must be in 0 to 2147483647. Received: {self.seed}")
         if self.attack is None and (self.norm, self.epsilon) != (None, None):
             raise InputError("--norm and --epsilon are of an attack: name it with --attack")
-        if self.class_names and (len(set(self.class_names)) != len(self.class_names) or len(self.class_names) < 2):
+        names = self.class_names
+        if names and (len(set(names)) != len(names) or len(names) < 2):
             raise InputError(
-                "--class-names must be two or more different names. "
-                f"Received: {' '.join(self.class_names)}"
+                f"--class-names must be two or more different names. Received: {' '.join(names)}"
             )
         seen: set[Path] = set()
         for path in self.results:

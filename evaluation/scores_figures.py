@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
@@ -17,7 +18,7 @@ _ROW_INCHES, _GROUP_INCHES, _EDGE_INCHES = 0.11, 0.08, 1.25
 TITLES = {
     "accuracy": "Accuracy",
     "success_rate": "Success rate of the attack",
-    "least_epsilon": "Least epsilon that fools",
+    "least_epsilon": "Mean least epsilon that fools",
 }
 _IN_PERCENT = ("accuracy", "success_rate")
 
@@ -114,12 +115,12 @@ def bar_figure(summary: dict[str, Any], entry: dict[str, Any]) -> Figure:
     style.set_titles(axes, entry["title"], f"by {column}{words}")
     factor = 100.0 if entry["figure"] in _IN_PERCENT else 1.0
     for place, key in enumerate(series):
-        colour = style.series_colour(models.index(key[0]))
         # The larger epsilons of a model are paler.
-        alpha = 1 - 0.6 * entry["settings"].index(key[1]) / max(len(entry["settings"]), 1)
+        share = 0.6 * entry["settings"].index(key[1]) / max(len(entry["settings"]), 1)
+        colour = _paler(style.series_colour(models.index(key[0])), share)
         own = [rows.get((*key, group)) for group in groups]
-        _draw_bars(axes, own, place=place, num_series=len(series), look=(colour, alpha), factor=factor)
-    _finish(axes, groups, unit="%" if factor > 1 else "")
+        _draw_bars(axes, own, place=place, num_series=len(series), colour=colour, factor=factor)
+    _finish(axes, groups, is_percent=factor > 1)
     if len(series) > 1:
         _add_legend(figure, axes, series, entry)
     return figure
@@ -146,17 +147,18 @@ def _draw_bars(
     *,
     place: int,
     num_series: int,
-    look: tuple[str, float],
+    colour: Any,
     factor: float,
 ) -> None:
     height = 0.84 / num_series
     places = [number - 0.42 + (place + 0.5) * height for number, row in enumerate(rows) if row]
-    values = np.array([[row["value"], row["low"], row["high"]] for row in rows if row]) * factor
+    ends = ("value", "low", "high")
+    values = np.array([[row[end] for end in ends] for row in rows if row], float) * factor
     if not len(values):
         return
-    colour, alpha = look
-    axes.barh(places, values[:, 0], height * 0.92, color=colour, alpha=alpha, linewidth=0)
-    spread = np.abs(values[:, 1:].T - values[:, 0])
+    axes.barh(places, values[:, 0], height * 0.92, color=colour, linewidth=0)
+    # One image alone has no interval.
+    spread = np.nan_to_num(np.abs(values[:, 1:].T - values[:, 0]))
     axes.errorbar(
         values[:, 0],
         places,
@@ -169,14 +171,23 @@ def _draw_bars(
     )
 
 
-def _finish(axes: Axes, groups: Sequence[str], *, unit: str) -> None:
+def _paler(colour: str, share: float) -> tuple[float, ...]:
+    """Mixes a colour with that of the paper, so that nothing behind it shows through."""
+    mixed = (1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(style.PAPER))
+    return tuple(mixed.tolist())
+
+
+def _finish(axes: Axes, groups: Sequence[str], *, is_percent: bool) -> None:
     labels = [
         style.printable(group, otherwise=f"group {place + 1}", limit=22) for place, group in enumerate(groups)
     ]
     axes.set_yticks(range(len(groups)), labels, fontsize=7, color=style.INK)
     axes.set_ylim(len(groups) - 0.45, -0.55)
     axes.set_xlim(left=0)
-    axes.set_xlabel(unit and f"in {unit}")
+    if is_percent:
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("in %")
+    axes.set_axisbelow(True)
     axes.grid(visible=True, axis="x")
 
 

@@ -35,7 +35,10 @@ def read_models(config: ScoresConfig) -> list[ModelRows]:
         rows
         for path in config.results
         for rows in read_model_rows(
-            path, column=config.grouped_by, class_names=config.class_names or class_names_beside(path), setting=asked
+            path,
+            column=config.grouped_by,
+            class_names=config.class_names or class_names_beside(path),
+            setting=asked,
         )
     ]
     _check_models(found)

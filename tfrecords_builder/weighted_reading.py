@@ -1,8 +1,10 @@
 """Random access to weighted records on disk: any of them, in any order, none kept in memory."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from bioattack.tfrecords_builder.exact_records import decode_exact
 from bioattack.tfrecords_builder.manifest import Manifest
 from bioattack.tfrecords_builder.parsing import parse_pictures, parse_table
 from bioattack.tfrecords_builder.tfrecord import masked_checksum
-from bioattack.tfrecords_builder.weighted_shards import INDEX_NAME, load_index
+from bioattack.tfrecords_builder.weighted_shards import INDEX_NAME, fits_shards, load_index
 
 _CHECKSUM_BYTES = 4
 _WINDOW_BYTES = 4 * 2**20
@@ -190,6 +192,22 @@ def _read_record(descriptor: int, offset: int, length: int, path: Path) -> bytes
     return record
 
 
+@contextlib.contextmanager
+def explain_damage() -> Iterator[None]:
+    """Says which shard is damaged where TensorFlow fails while reading it.
+
+    Raises:
+        RecordsError: In place of TensorFlow's own error, if it comes from one of ``read``.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        sentence = re.search(r"the adversarial shard .* make the dataset again", str(error))
+        if sentence is None:
+            raise
+        raise RecordsError(sentence[0]) from error
+
+
 def _finished(dataset: tf.data.Dataset, cardinality: int) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
@@ -211,8 +229,7 @@ def open_weighted_records(directory: Path, manifest: Manifest) -> WeightedRecord
     """
     index = load_index(directory / INDEX_NAME)
     shards = manifest.splits["train"].shards
-    counts = np.bincount(index["shard"], minlength=len(shards))
-    if counts.tolist() != [shard.num_examples for shard in shards]:
+    if not fits_shards(index, shards):
         raise RecordsError(
             f"the index {directory / INDEX_NAME} is not that of the shards beside it; make the dataset again"
         )

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -102,3 +102,27 @@ def load_index(path: Path) -> np.ndarray:
     if index.dtype != INDEX_DTYPE or index.ndim != 1:
         raise RecordsError(f"the index {path} is of another version; make the dataset again")
     return np.asarray(index)
+
+
+def fits_shards(index: np.ndarray, shards: Sequence[Shard]) -> bool:
+    """Tells whether an index is that of some shards: record after record, each shard full.
+
+    Args:
+        index: As ``load_index`` gives it.
+        shards: As a manifest lists them.
+
+    >>> fits_shards(np.zeros(0, INDEX_DTYPE), [Shard("train", 0, 0, "")])
+    True
+    """
+    counts = np.array([shard.num_examples for shard in shards], np.int64)
+    sizes = np.array([shard.size_bytes for shard in shards], np.int64)
+    if len(index) != counts.sum() or (index["shard"] != np.repeat(np.arange(len(shards)), counts)).any():
+        return False
+    if (index["length"] > sizes.max(initial=0)).any() or (index["origin"] >= len(index)).any():
+        return False
+    head, tail = (len(part) for part in frame(b""))
+    ends = np.cumsum(np.concatenate([[0], index["length"].astype(np.int64) + head + tail]))
+    shard_ends = ends[np.cumsum(np.concatenate([[0], counts]))]
+    starts = ends[:-1] - np.repeat(shard_ends[:-1], counts) + head
+    is_full = np.array_equal(np.diff(shard_ends), sizes)
+    return is_full and np.array_equal(index["offset"].astype(np.float64), starts.astype(np.float64))

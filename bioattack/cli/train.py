@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bioattack.cli.common import DONE, Command, open_streams, parse, prepare_tensorflow, print_result, run
+from bioattack.errors import InputError
 from bioattack.training.many_config import ManyConfig
 
 if TYPE_CHECKING:
@@ -41,8 +43,25 @@ def _work(config: ManyConfig) -> int:
 
     result = train(config.single())
     summary = {"output": str(result.output), "status": result.status, "first_epoch": result.first_epoch}
-    print_result({**summary, **result.details}, _lines(result), as_json=config.json)
+    found, lines = _adversarial_dataset(result)
+    print_result({**summary, **result.details, **found}, [*_lines(result), *lines], as_json=config.json)
     return DONE
+
+
+def _adversarial_dataset(result: "TrainResult") -> tuple[dict[str, Any], list[str]]:
+    """What came of the dataset of ``--training dro``, where it is still there."""
+    if result.details["training"] != "dro" or result.status == "dry run":
+        return {}, []
+    from bioattack.training.dro_dataset import read_summary
+    from bioattack.training.dro_summary import summary_words
+    from bioattack.training.run_folder import ADVERSARIAL
+
+    given = result.details["training_options"]["dataset"]
+    try:
+        found = read_summary(Path(given) if given else result.output / ADVERSARIAL)
+    except InputError:
+        return {}, []
+    return {"adversarial_dataset": found}, [summary_words(found)]
 
 
 def _lines(result: "TrainResult") -> list[str]:

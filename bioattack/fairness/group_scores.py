@@ -138,7 +138,7 @@ def score_groups(asked: ScoreInput, drawing: Drawing | None = None) -> Score:
     corrected, low, high = interval_of(blocks, resampled, value, measure=measure, how=how)
     turned = -1.0 if measure in TURNED else 1.0
     ends = sorted((turned * low, turned * high))
-    most = 1.0 if measure in TURNED else np.inf
+    most = _largest_possible(asked)
     return Score(
         name=asked.name,
         value=turned * value,
@@ -206,7 +206,18 @@ def _ends(asked: ScoreInput, drawn: Sequence[np.ndarray], how: Drawing) -> tuple
         scores = most_unequal(drawn, asked.measure)
         tail = (1 - how.confidence) / 2
         low, high = np.quantile(scores[:, 1] - scores[:, 0], (tail, 1 - tail))
-    return (-float(high), -float(low)) if is_turned else (float(low), float(high))
+    most = _largest_possible(asked)
+    low, high = (-high, -low) if is_turned else (low, high)
+    return float(np.clip(low, -most, most)), float(np.clip(high, -most, most))
+
+
+def _largest_possible(asked: ScoreInput) -> float:
+    """No score of shares or confidences is above 1, whatever its interval says."""
+    if asked.measure in (*TURNED, "rate"):
+        return 1.0
+    cells = [cells.values for block in asked.samples for cells in block.groups]
+    is_of_shares = all(bool(((values >= 0) & (values <= 1)).all()) for values in cells)
+    return 1.0 if is_of_shares else np.inf
 
 
 def _p_value(drawn: np.ndarray, value: float) -> float:

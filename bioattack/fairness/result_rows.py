@@ -182,8 +182,8 @@ def _classes(table: "pd.DataFrame", class_names: Sequence[str], file: Path) -> t
     for name, own in words.items():
         if own.isdisjoint(words[LABEL]) and any(map(_is_number, own)) != any(map(_is_number, words[LABEL])):
             raise InputError(
-                f"{file} has the class {min(words[LABEL])!r} in {LABEL} and {min(own)!r} in {name}: give both "
-                "as names or both as numbers, or say with --class-names which name each number has"
+                f"{file} has the class {min(words[LABEL])!r} in {LABEL} and {min(own)!r} in {name}: give "
+                "both as names or both as numbers, or say with --class-names which name each number has"
             )
     return tuple(sorted(set().union(*words.values()), key=_in_order))
 
@@ -217,8 +217,9 @@ def _places(values: "pd.Series[Any]", classes: tuple[str, ...], file: Path) -> n
     unknown = [word for word in words if word not in lookup]
     if unknown:
         raise InputError(
-            f"{file} has class {unknown[0]!r}, which is none of its {len(classes)} classes ({_listed(classes)}); "
-            "number them from 0 on, or say with --class-names which name each number has"
+            f"{file} has class {unknown[0]!r}, which is none of its {len(classes)} classes "
+            f"({_listed(classes)}); number them from 0 on, or say with --class-names which name each "
+            "number has"
         )
     return np.array([lookup[word] for word in words], np.int64)[values.cat.codes.to_numpy()]
 

@@ -10,6 +10,7 @@ from bioattack.provenance import versions
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import MANIFEST_NAME, Manifest, Shard, SplitInfo
 from bioattack.tfrecords_builder.reading import Records, open_records
+from bioattack.training.config import TrainPlan
 from bioattack.training.run_folder import ADVERSARIAL
 
 SETTINGS, SUMMARY, SCRATCH = "settings.json", "summary.json", ".making"
@@ -117,7 +118,7 @@ def open_dataset(folder: Path, *, kind: str, records: Records) -> Records:
         records: The run's records.
 
     Raises:
-        InputError: If it is none, unfinished, damaged, of another kind, or of other classes or sizes.
+        InputError: If it is none, unfinished, damaged, of another kind, or was made from other records.
     """
     flag = "--training-options.dataset"
     if not (folder / MANIFEST_NAME).is_file():
@@ -157,3 +158,28 @@ def _compare(dataset: Records, records: Records, *, flag: str) -> None:
                 f" {', '.join(map(str, one))} and {', '.join(map(str, other))}; give a dataset that was made"
                 " from these records"
             )
+    made_from = dataset.manifest.source.get("records")
+    if made_from != records.manifest.fingerprint:
+        raise InputError(
+            f"{flag}: {dataset.directory} was made from other records than {records.directory} holds, whose"
+            " test split may hold what it was made from; give the records that it was made from"
+        )
+
+
+def refuse_deleting(path: Path, plan: TrainPlan, *, option: str) -> None:
+    """Refuses what a run is to learn from if its own ``--overwrite`` would delete it first.
+
+    Args:
+        path: Of a dataset or model.
+        plan: Of the run.
+        option: What names the path.
+
+    Raises:
+        InputError: If it lies in the output folder that is to be overwritten.
+    """
+    output = plan.config.output
+    if plan.config.overwrite and path.resolve().is_relative_to(output.resolve()):
+        raise InputError(
+            f"--training-options.{option}: {path} lies in {output}, which --overwrite deletes; give another"
+            " --output"
+        )

@@ -1,6 +1,6 @@
 """What ways of training that attack every batch afresh share."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -27,8 +27,11 @@ class AdversarialTraining(ClassifierTraining):
         InputError: If the classifier takes something else than pictures, or tells fewer than two classes.
     """
 
+    #: Of the inputs, batch included: 4 for pictures.
+    ranks: ClassVar[tuple[int, ...]] = (4,)
+
     def __init__(self, classifier: keras.Model, plan: TrainPlan) -> None:
-        if len(classifier.input_shape) != 4:
+        if len(classifier.input_shape) not in self.ranks:
             raise InputError(
                 f"--training {plan.config.training} attacks pictures with values in [0, 1], which"
                 f" --model {plan.config.model} does not take; give --training standard"

@@ -14,6 +14,7 @@ from bioattack.training.adam import LayerwiseAdam
 from bioattack.training.auxiliary import auxiliary_features, with_auxiliary_heads
 from bioattack.training.config import TrainPlan
 from bioattack.training.learning_rate import learning_rate_schedule
+from bioattack.training.run_folder import CONFIG
 
 # Index of a reader, and how many readers there are.
 Part: TypeAlias = tuple[int, int]
@@ -136,6 +137,23 @@ class ClassifierTraining(keras.Model):
             )
 
         return TrainingData(steps_per_epoch, from_epoch)
+
+    def check_records(self, records: Records) -> None:
+        """Refuses, before anything is written or overwritten, what ``training_data`` would refuse later.
+
+        Args:
+            records: The records of the plan.
+
+        Raises:
+            InputError: If this way of training cannot learn from them with its settings.
+            RecordsError: If something that it reads is damaged.
+        """
+
+    def check_before_writing(self, records: Records) -> None:
+        """Calls ``check_records`` where a run begins; one that is there is gone on with, or is complete."""
+        config = self.plan.config
+        if config.overwrite or not (config.output / CONFIG).is_file():
+            self.check_records(records)
 
     def steps_and_share(self, num_examples: int, part: Part) -> tuple[int, int]:
         """Says how many steps an epoch has, and what share of each batch a machine reads.

@@ -40,10 +40,11 @@ class TrainConfig:
         preset: Sizes: "small" learns in minutes on two cores, "paper" is the published network and length.
         model_options: Options of the network, as in --model-options.width 16.
         training_options: Options of --training, as in --training-options.epsilon 0.0314; pgd has epsilon,
-            num_steps, relative_step, has_random_start and norm; trades epsilon, num_steps, relative_step,
-            beta and norm; wasserstein gamma, num_steps and is_clipped; merged standard_model, epsilon,
-            num_steps and dataset; dro attack, distance, norm, epsilon, num_steps, step_length, confidence,
-            distance_weight, rounds, samples, weighting, reference and dataset.
+            num_steps, relative_step, has_random_start, norm and perturb; trades epsilon, num_steps,
+            relative_step, beta, norm and perturb; wasserstein gamma, num_steps and is_clipped; merged
+            standard_model, epsilon, num_steps, perturb and dataset; dro attack, distance, norm, epsilon,
+            num_steps, step_length, confidence, distance_weight, rounds, samples, weighting, reference and
+            dataset.
         schedule: Course of the learning rate: "short" warms up and falls along a cosine, "paper" falls in
             four steps, "constant" stays; the preset's own unless given.
         epochs: Passes over the training pictures, 0 to 100000; the preset's own unless given. 0 makes a run
@@ -151,6 +152,8 @@ def make_plan(config: TrainConfig) -> TrainPlan:
     _check_whole("--seed", config.seed, least=0, most=_LARGEST_SEED)
     if config.limit is not None and config.limit < 1:
         raise InputError(f"--limit must be at least 1. Received: {config.limit}")
+    if config.training == "dro" and (config.leave_out or config.balance):
+        raise InputError("--training dro draws by its own weights: leave out --leave-out and --balance")
     for option, value in config.model_options.items():
         if value is None or isinstance(value, dict):
             raise InputError(f"--model-options.{option} must be a value. Received: {value!r}")

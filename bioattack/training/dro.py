@@ -7,11 +7,15 @@ import keras
 from bioattack.errors import InputError
 from bioattack.tfrecords_builder.reading import Records
 from bioattack.tfrecords_builder.weighted_reading import open_weighted_records
-from bioattack.training.adversarial_folder import open_dataset, refuse_several
+from bioattack.training.adversarial_folder import (
+    open_dataset,
+    refuse_deleting,
+    refuse_several,
+)
 from bioattack.training.classifier_training import ClassifierTraining, Part, TrainingData
 from bioattack.training.config import TrainPlan
 from bioattack.training.dro_dataset import dro_dataset
-from bioattack.training.dro_maker import KIND, num_samples
+from bioattack.training.dro_maker import KIND, make_attack, num_samples
 from bioattack.training.run_folder import ADVERSARIAL
 
 
@@ -29,8 +33,7 @@ class DroTraining(ClassifierTraining):
             learned nothing that an attack could turn.
 
     Raises:
-        InputError: If the classifier takes something else than pictures, tells fewer than two classes, or
-            records are to be left out or repeated.
+        InputError: If the classifier takes something else than pictures, or tells fewer than two classes.
 
     Source:
         Hua et al. 2022, Algorithms 4.1 and 4.2.
@@ -42,10 +45,17 @@ class DroTraining(ClassifierTraining):
                 "--training dro attacks pictures of at least two classes, which"
                 f" --model {plan.config.model} does not take here; give --training standard"
             )
-        if plan.config.leave_out or plan.config.balance:
-            raise InputError("--training dro draws by its own weights: leave out --leave-out and --balance")
         super().__init__(classifier, plan)
         self.options = plan.training_options
+
+    def check_records(self, records: Records) -> None:
+        """Opens the dataset that is given, or tries whether the attack fits the pictures."""
+        folder = self._given_folder()
+        if folder is None:
+            make_attack(self.classifier, self.plan, records=records)
+            return
+        refuse_deleting(folder, self.plan, option="dataset")
+        open_weighted_records(folder, open_dataset(folder, kind=KIND, records=records).manifest)
 
     def training_data(self, records: Records, *, run: Path, part: Part = (0, 1)) -> TrainingData:
         """Makes the dataset in the run folder unless another one is given, and draws from it."""

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,9 +23,8 @@ from bioattack.tfrecords_builder.attacked_records import (
     label_of,
     name_of,
 )
-from bioattack.tfrecords_builder.drawing import draw_places, expected_weight
 from bioattack.tfrecords_builder.reading import Records
-from bioattack.tfrecords_builder.weighted_reading import WeightedRecords
+from bioattack.tfrecords_builder.weighted_reading import WeightedRecords, explain_damage
 from bioattack.tfrecords_builder.weighted_shards import (
     INDEX_NAME,
     WeightedShard,
@@ -33,33 +32,43 @@ from bioattack.tfrecords_builder.weighted_shards import (
     writing_shard,
 )
 from bioattack.training.adversarial_folder import SCRATCH, SUMMARY, write_manifest
-from bioattack.training.batch_attack import AttackedBatch, BatchAttack, cost_name
+from bioattack.training.batch_attack import BatchAttack, cost_name
 from bioattack.training.classifier_training import ClassifierTraining
 from bioattack.training.config import TrainPlan
 from bioattack.training.dataset_chunks import Chunk, ChunkNotes, plan_chunks
+from bioattack.training.dro_round import AttackedDraws, DrawnBatch, RoundDraws
 from bioattack.training.dro_summary import SUMS, summarise
 from bioattack.training.model_card import weights_sha256
 from bioattack.training.options import DroOptions
 from bioattack.training.state import EpochState, restore_newest, save_state
 
 KIND = "dro"
-# Beside the seed, where the draws of this algorithm come from; those of the second one have the epoch there.
-_DRAWS = 1
-
-
-class _Batch(NamedTuple):
-    """What is drawn at a time: places in the index, pictures, labels, and the clean pictures and records."""
-
-    places: np.ndarray
-    images: np.ndarray
-    labels: np.ndarray
-    origins: np.ndarray
-    records: np.ndarray
 
 
 def num_samples(options: DroOptions, *, num_clean: int) -> int:
     """Says how many pictures are drawn in a round."""
     return options.samples or num_clean
+
+
+def make_attack(classifier: keras.Model, plan: TrainPlan, *, records: Records) -> BatchAttack:
+    """Makes the attack of a plan.
+
+    Args:
+        classifier: The model that is being trained.
+        plan: With ``DroOptions``.
+        records: Clean records.
+
+    Raises:
+        InputError: If the attack or its distance does not fit the pictures.
+    """
+    return BatchAttack(
+        classifier,
+        plan.training_options,
+        image_shape=records.input_shape,
+        num_classes=records.num_classes,
+        batch_size=plan.batch_size,
+        seed=plan.config.seed,
+    )
 
 
 class DatasetMaker:
@@ -101,18 +110,10 @@ class DatasetMaker:
         # Loss and optimizer alone: how the pictures are attacked is the business of this module.
         self.training = ClassifierTraining(classifier, dataclasses.replace(plan, epochs=self.options.rounds))
         self.training.compile_for(steps_per_epoch=self.num_batches)
-        self.attack = BatchAttack(
-            classifier,
-            self.options,
-            image_shape=records.input_shape,
-            num_classes=records.num_classes,
-            batch_size=plan.batch_size,
-            seed=plan.config.seed,
-        )
+        self.attack = make_attack(classifier, plan, records=records)
         self.attack_text = json.dumps(
             {name: value for name, value in dataclasses.asdict(self.options).items() if name != "dataset"}
         )
-        self.model_sha256 = ""
         self.clean: Iterator[bytes] = iter(())
 
     def make(self) -> None:
@@ -149,7 +150,6 @@ class DatasetMaker:
         if state is None:
             return 0
         self.attack.counts = [np.array(counts, np.int64) for counts in state.identity["counts"]]
-        self.model_sha256 = state.identity["model_sha256"]
         for chunk in self.notes.chunks[: state.epoch]:
             self.notes.read(chunk)
         return state.epoch
@@ -157,7 +157,7 @@ class DatasetMaker:
     def _make_chunk(self, chunk: Chunk, bar: Any) -> None:
         begin = time.perf_counter()
         path, scratch = self.notes.shard_path(chunk), self.notes.scratch
-        with writing_shard(path, number=chunk.number, scratch=scratch) as shard:
+        with explain_damage(), writing_shard(path, number=chunk.number, scratch=scratch) as shard:
             labels, sums = (
                 self._write_clean(chunk, shard) if not chunk.round else self._write_round(chunk, shard, bar)
             )
@@ -175,8 +175,7 @@ class DatasetMaker:
 
     def _save(self, num_done: int) -> None:
         counts = [counts.tolist() for counts in self.attack.counts]
-        identity = {"counts": counts, "model_sha256": self.model_sha256}
-        state = EpochState(epoch=num_done, history=(), identity=identity)
+        state = EpochState(epoch=num_done, history=(), identity={"counts": counts})
         save_state(self.notes.scratch, state, variables=self.training.state_variables())
 
     def _write_clean(self, chunk: Chunk, shard: WeightedShard) -> tuple[list[int], dict[str, float]]:
@@ -193,73 +192,74 @@ class DatasetMaker:
     def _write_round(
         self, chunk: Chunk, shard: WeightedShard, bar: Any
     ) -> tuple[list[int], dict[str, float]]:
-        if chunk.first == 0:
-            self.model_sha256 = weights_sha256(self.training.classifier)
-        view, places = self._drawn(chunk)
-        scale = expected_weight(view.weights, is_proportional=self.options.is_proportional)
         labels: list[int] = []
         sums = dict.fromkeys(SUMS, 0.0)
-        for number, batch in enumerate(self._batches(view, places), start=chunk.first):
-            shares = view.weights[batch.places] / scale if self.options.is_loss_weighted else None
-            self._learn(batch.images, batch.labels, shares, step=number + 1)
-            first = number * self.plan.batch_size + 1
-            names = [
-                f"round-{chunk.round}/{first + row:06d}/{name_of(record)}"
-                for row, record in enumerate(batch.records)
-            ]
-            references = batch.origins if self.options.reference == "origin" else batch.images
-            attacked = self.attack(batch.images, references, batch.labels, names)
-            costs = self.attack.costs(batch.origins, attacked.images)
-            weights = (chunk.round - 1) * self.num_samples + first + np.arange(len(names))
-            for row, record in enumerate(batch.records):
-                provenance = Provenance(
-                    origin_id=name_of(record),
-                    weight=int(weights[row]),
-                    round=chunk.round,
-                    step=number + 1,
-                    attack=self.attack_text,
-                    model_sha256=self.model_sha256,
-                    num_steps=int(attacked.num_steps[row]),
-                    cost=float(costs[row]),
-                )
-                shard.append(
-                    attacked_record(record, attacked.images[row], name=names[row], provenance=provenance),
-                    weight=float(weights[row]),
-                    origin=int(view.index["origin"][batch.places[row]]),
-                )
-            _add(sums, attacked, costs=costs, weights=weights)
+        size = self.plan.batch_size
+        batches = self._draws(chunk.round).batches(chunk.first * size, chunk.stop * size, batch_size=size)
+        for number, batch in enumerate(batches, start=chunk.first):
+            self._learn(batch.images, batch.labels, batch.shares, step=number + 1)
+            made = self._attack(batch, chunk.round, first=number * size + 1)
+            self._append(shard, batch, made, round_number=chunk.round, step=number + 1)
+            for name, value in made.sums().items():
+                sums[name] += value
             labels += batch.labels.tolist()
             bar.update()
         return labels, sums
 
-    def _batches(self, view: WeightedRecords, places: np.ndarray) -> Iterator[_Batch]:
-        size = self.plan.batch_size
-        origins = view.index["origin"][places].astype(np.int64)
-        parts = zip(
-            np.array_split(places, range(size, len(places), size)),
-            view.dataset_at(places, batch_size=size).as_numpy_iterator(),
-            view.dataset_at(origins, batch_size=size).as_numpy_iterator(),
-            view.serialised_at(origins, batch_size=size).as_numpy_iterator(),
-            strict=True,
-        )
-        for its_places, (images, labels, _), (clean, _, _), stored in parts:
-            yield _Batch(its_places, images, labels, clean, stored)
-
-    def _drawn(self, chunk: Chunk) -> tuple[WeightedRecords, np.ndarray]:
-        """The dataset as it was when the round began, and what of it the chunk draws."""
+    def _draws(self, round_number: int) -> RoundDraws:
+        """What a round draws from the dataset as it was when the round began."""
         chunks = self.notes.chunks
-        first = next(other.number for other in chunks if other.round == chunk.round)
+        first = next(other.number for other in chunks if other.round == round_number)
         names = [self.notes.shard_path(other).name for other in chunks[:first]]
         index = self.notes.index_before(first)
-        view = WeightedRecords(self.folder, names, index, self.records.input_shape)
-        places = draw_places(
-            view.weights,
-            self.num_samples,
-            seeds=(self.plan.config.seed, _DRAWS, chunk.round),
-            is_proportional=self.options.is_proportional,
+        return RoundDraws(
+            WeightedRecords(self.folder, names, index, self.records.input_shape),
+            self.options,
+            num_samples=self.num_samples,
+            seeds=(self.plan.config.seed, round_number),
         )
-        batch_size = self.plan.batch_size
-        return view, places[chunk.first * batch_size : chunk.stop * batch_size]
+
+    def _attack(self, batch: DrawnBatch, round_number: int, *, first: int) -> AttackedDraws:
+        """Attacks a batch with the weights of this moment; ``first`` is its first picture's number."""
+        names = [
+            f"round-{round_number}/{first + row:06d}/{name_of(record)}"
+            for row, record in enumerate(batch.records)
+        ]
+        is_from_origin = self.options.reference == "origin"
+        references = batch.origins if is_from_origin else batch.images
+        attacked = self.attack(batch.images, references, batch.labels, names)
+        costs = self.attack.costs(batch.origins, attacked.images)
+        return AttackedDraws(
+            names,
+            attacked,
+            weights=(round_number - 1) * self.num_samples + first + np.arange(len(names)),
+            costs=costs,
+            drawn_costs=costs if is_from_origin else self.attack.costs(references, attacked.images),
+        )
+
+    def _append(
+        self, shard: WeightedShard, batch: DrawnBatch, made: AttackedDraws, *, round_number: int, step: int
+    ) -> None:
+        """Writes what came of a batch, with where it comes from."""
+        model_sha256 = weights_sha256(self.training.classifier)
+        for row, record in enumerate(batch.records):
+            provenance = Provenance(
+                origin_id=name_of(record),
+                weight=int(made.weights[row]),
+                round=round_number,
+                step=step,
+                attack=self.attack_text,
+                model_sha256=model_sha256,
+                num_steps=int(made.attacked.num_steps[row]),
+                cost=float(made.costs[row]),
+            )
+            shard.append(
+                attacked_record(
+                    record, made.attacked.images[row], name=made.names[row], provenance=provenance
+                ),
+                weight=float(made.weights[row]),
+                origin=int(batch.origin_places[row]),
+            )
 
     def _learn(self, images: np.ndarray, labels: np.ndarray, shares: Any, *, step: int) -> None:
         self.training.reset_metrics()
@@ -295,16 +295,3 @@ class DatasetMaker:
             per_class=tuple(per_class.tolist()),
             settings=self.settings,
         )
-
-
-def _add(sums: dict[str, float], attacked: AttackedBatch, *, costs: np.ndarray, weights: np.ndarray) -> None:
-    """Adds a batch to the sums of its chunk."""
-    sums["samples"] += len(costs)
-    sums["correct"] += int(attacked.is_correct.sum())
-    sums["fooled"] += int(attacked.is_fooled.sum())
-    sums["fooled_8bit"] += int(attacked.is_fooled_8bit.sum())
-    sums["attack_steps"] += int(attacked.num_steps.sum())
-    sums["cost"] += float(costs.astype(np.float64).sum())
-    sums["loss"] += float(attacked.losses.astype(np.float64).sum())
-    sums["weight"] += float(weights.sum())
-    sums["weighted_cost"] += float((weights * costs.astype(np.float64)).sum())

@@ -11,6 +11,8 @@ from bioattack.files import replacing
 
 # Graph rewriting fuses convolution, bias and activation: the same numbers up to float32 rounding.
 _TOLERANCE = 1e-4
+# In mixed precision they are rounded at other places: sixteen times the rounding of one number.
+_TOLERANCE_IN_HALF = {"float16": 16 * 2**-11, "bfloat16": 16 * 2**-8}
 
 
 def write_keras(classifier: keras.Model, path: Path) -> None:
@@ -52,7 +54,9 @@ def write_saved_model(classifier: keras.Model, path: Path, *, images: np.ndarray
                 raise RuntimeError("the SavedModel gives logits of another shape than the classifier")
         else:
             _check_same(
-                _logits_and_gradient(classifier, images), _logits_and_gradient(reloaded.serve, images)
+                _logits_and_gradient(classifier, images),
+                _logits_and_gradient(reloaded.serve, images),
+                tolerance=_tolerance(classifier),
             )
 
 
@@ -74,9 +78,14 @@ def _logits_and_gradient(classifier: Any, images: np.ndarray) -> tuple[np.ndarra
     return logits.numpy(), tf.convert_to_tensor(gradient).numpy()
 
 
-def _check_same(expected: tuple[np.ndarray, ...], found: tuple[np.ndarray, ...]) -> None:
+def _tolerance(classifier: keras.Model) -> float:
+    kinds = {layer.compute_dtype for layer in classifier._flatten_layers()}
+    return max(_TOLERANCE, *(_TOLERANCE_IN_HALF.get(kind, 0.0) for kind in kinds))
+
+
+def _check_same(expected: tuple[np.ndarray, ...], found: tuple[np.ndarray, ...], *, tolerance: float) -> None:
     for name, share, one, other in zip(("logits", "gradient"), (1.0, 0.5), expected, found, strict=True):
         each = np.abs(one - other).reshape(len(one), -1).max(axis=1)
         difference = float(np.quantile(each, share, method="lower"))
-        if not difference <= _TOLERANCE * max(1.0, float(np.max(np.abs(one)))):
+        if not difference <= tolerance * max(1.0, float(np.max(np.abs(one)))):
             raise RuntimeError(f"the SavedModel's {name} differ from the classifier's by {difference}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from bioattack.attacks.balls import get_ball
+from bioattack.attacks.balls import Ball, get_ball
 from bioattack.attacks.random_numbers import random_bits
 
 # Images to be moved, to the number of each that is to grow.
@@ -46,7 +46,9 @@ def repeat(step: Callable[[Any, Any], Any], images: Any, *, num_steps: int) -> A
     return tf.while_loop(lambda *_: True, body, (tf.constant(0.0), images), maximum_iterations=num_steps)[1]
 
 
-def ascend_in_ball(objective: Objective, images: Any, *, starts: Any, options: Any) -> Any:
+def ascend_in_ball(
+    objective: Objective, images: Any, *, starts: Any, options: Any, ball: Ball | None = None
+) -> Any:
     """Climbs by steps of equal length, back into the ball and into [0, 1] after each.
 
     Args:
@@ -54,6 +56,7 @@ def ascend_in_ball(objective: Objective, images: Any, *, starts: Any, options: A
         images: ``(batch, height, width, channels)`` float32, in [0, 1]: the centres of the balls.
         starts: Where to begin, of the same shape.
         options: With ``epsilon``, ``num_steps``, ``relative_step`` and ``norm``.
+        ball: Another one than that of ``norm``, such as that of rows of a table.
 
     Returns:
         The last images, inside the balls, in [0, 1].
@@ -61,28 +64,29 @@ def ascend_in_ball(objective: Objective, images: Any, *, starts: Any, options: A
     Source:
         Madry et al. 2018.
     """
-    ball = get_ball(options.norm)
+    around = ball or get_ball(options.norm)
     epsilons = tf.fill([tf.shape(images)[0]], tf.constant(options.epsilon, tf.float32))
     length = options.relative_step * options.epsilon
 
     def step(_: Any, moved: Any) -> Any:
-        direction = ball.ascend(gradient_of(objective, moved), moved)
-        return ball.project(moved + length * direction, images, epsilons)
+        direction = around.ascend(gradient_of(objective, moved), moved)
+        return around.project(moved + length * direction, images, epsilons)
 
     return repeat(step, starts, num_steps=options.num_steps)
 
 
-def random_point(images: Any, *, keys: Any, options: Any) -> Any:
+def random_point(images: Any, *, keys: Any, options: Any, ball: Ball | None = None) -> Any:
     """Draws a point of the ball around each image, uniform over the ball and then clipped to [0, 1].
 
     Args:
         images: The centres.
         keys: ``(batch, 2)`` int32, as ``start_keys`` gives them.
         options: With ``epsilon`` and ``norm``.
+        ball: As for ``ascend_in_ball``.
     """
-    ball = get_ball(options.norm)
+    around = ball or get_ball(options.norm)
     epsilons = tf.fill([tf.shape(images)[0]], tf.constant(options.epsilon, tf.float32))
-    return ball.project(images + options.epsilon * ball.draw(keys, images.shape[1:]), images, epsilons)
+    return around.project(images + options.epsilon * around.draw(keys, images.shape[1:]), images, epsilons)
 
 
 def gaussian_point(images: Any, *, keys: Any, deviation: float) -> Any:

@@ -68,16 +68,18 @@ class Workshop:
             run.check_identity(card["data"]["fingerprint"], records, config.output)
             return card, True
         run.make_repeatable(config.seed)
+        fresh: ClassifierTraining = training_class(config.training)(run.build_classifier(plan, records), plan)
+        fresh.check_before_writing(records)
         with run_folder.held_run_folder(plan) as folder:
             (folder / PROBABILITIES).unlink(missing_ok=True)
             with explain_read_errors(records), naming_the_place(folder):
-                return self._train(plan, records=records, folder=folder), False
+                return self._train(fresh, records=records, folder=folder), False
 
     def _open(self, plan: TrainPlan) -> Records:
         return _only(self._records, plan.config.data, lambda: run.open_training_records(plan))
 
-    def _train(self, plan: TrainPlan, *, records: Records, folder: Path) -> dict[str, Any]:
-        fresh = training_class(plan.config.training)(run.build_classifier(plan, records), plan)
+    def _train(self, fresh: ClassifierTraining, *, records: Records, folder: Path) -> dict[str, Any]:
+        plan = fresh.plan
         data, learned, left_out = self._what_is_learned(fresh, records=records, folder=folder)
         fresh.compile_for(steps_per_epoch=data.steps_per_epoch)
         compiled = _only(

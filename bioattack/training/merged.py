@@ -7,9 +7,13 @@ import tensorflow as tf
 from bioattack.tfrecords_builder.exact_records import ExactRecords, open_exact_records
 from bioattack.tfrecords_builder.reading import Records
 from bioattack.tfrecords_builder.selection import Selection, select
-from bioattack.training.adversarial_folder import open_dataset, refuse_several
+from bioattack.training.adversarial_folder import (
+    open_dataset,
+    refuse_deleting,
+    refuse_several,
+)
 from bioattack.training.classifier_training import ClassifierTraining, Part, TrainingData
-from bioattack.training.merged_dataset import KIND, copy_name, merged_dataset
+from bioattack.training.merged_dataset import KIND, copy_name, merged_dataset, standard_model
 from bioattack.training.run_folder import ADVERSARIAL
 
 
@@ -27,6 +31,18 @@ class MergedTraining(ClassifierTraining):
     Source:
         Sooksatra and Rivas 2022, section III.
     """
+
+    def check_records(self, records: Records) -> None:
+        """Opens the dataset that is given, or the standard model that is to be attacked."""
+        folder = self._given_folder()
+        if folder is None:
+            refuse_deleting(
+                Path(self.plan.training_options.standard_model), self.plan, option="standard_model"
+            )
+            standard_model(self.plan, records=records)
+            return
+        refuse_deleting(folder, self.plan, option="dataset")
+        self._open(folder, records)
 
     def training_data(self, records: Records, *, run: Path, part: Part = (0, 1)) -> TrainingData:
         """Makes the dataset in the run folder unless another one is given, and reads it."""

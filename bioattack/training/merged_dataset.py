@@ -72,6 +72,28 @@ def merged_dataset(plan: TrainPlan, *, records: Records, folder: Path) -> dict[s
     Source:
         Sooksatra and Rivas 2022, section III.
     """
+    classifier = standard_model(plan, records=records)
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder), naming_the_place(folder):
+        check_settings(folder, _settings(classifier, plan, records))
+        remove_partials(folder)
+        if not (folder / MANIFEST_NAME).is_file():
+            _Maker(classifier, plan, records=records, folder=folder).make()
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
+    return summary
+
+
+def standard_model(plan: TrainPlan, *, records: Records) -> Classifier:
+    """Opens the model that is attacked.
+
+    Args:
+        plan: With ``MergedOptions``.
+        records: Clean records.
+
+    Raises:
+        InputError: If it is no model of such records, or the attack does not fit them.
+    """
     options: MergedOptions = plan.training_options
     if records.table is None and options.epsilon > 1:
         raise InputError(
@@ -91,15 +113,7 @@ def merged_dataset(plan: TrainPlan, *, records: Records, folder: Path) -> dict[s
         records=str(records.directory),
         table=records.table,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    with only_writer(folder), naming_the_place(folder):
-        check_settings(folder, _settings(classifier, plan, records))
-        remove_partials(folder)
-        if not (folder / MANIFEST_NAME).is_file():
-            _Maker(classifier, plan, records=records, folder=folder).make()
-        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
-    summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
-    return summary
+    return classifier
 
 
 def _settings(classifier: Classifier, plan: TrainPlan, records: Records) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from bioattack.attacks.registry import ATTACKS
+from bioattack.attacks.registry import ATTACKS, DISTANCE_ATTACKS
 from bioattack.attacks.row_bounds import PERTURBED
 from bioattack.distances.registry import DISTANCES
 from bioattack.errors import InputError
@@ -40,17 +40,24 @@ _LEAST: dict[str, tuple[float, bool]] = {
     "samples": (0, True),
 }
 
+# Largest value of an option: of numbers that of float32, in which they are computed, of the others what a
+# machine can count and hold.
+_MOST: dict[str, float] = {"num_steps": 100_000, "rounds": 10_000, "samples": 1_000_000_000}
+_LARGEST = 3e38
+
 
 @dataclasses.dataclass(frozen=True)
 class PgdOptions:
     """The attack inside ``--training pgd``.
 
     Args:
-        epsilon: Radius of the ball, at least 0, in the unit of the pictures, which is [0, 1].
+        epsilon: Radius of the ball, at least 0: of pictures in their unit, which is [0, 1], of rows of a
+            table in the attributes' own units.
         num_steps: Steps of the attack in every step of training, at least 1.
         relative_step: Length of a step of the attack as a fraction of epsilon, above 0.
         has_random_start: Whether the attack starts at a random point of the ball, or at the picture.
-        norm: ``"linf"``, ``"l2"``, ``"rms"`` or ``"l1"``.
+        norm: ``"linf"``, ``"l2"``, ``"rms"`` or ``"l1"``; of rows of a table the first.
+        perturb: Of rows of a table, whether only what leaves a row ``"valid"`` is moved, or ``"all"``.
 
     Source:
         Madry et al. 2018, CIFAR-10: seven steps of 2/255 in the ball of 8/255.
@@ -61,6 +68,7 @@ class PgdOptions:
     relative_step: float = 0.25
     has_random_start: bool = True
     norm: str = "linf"
+    perturb: str = "valid"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +76,13 @@ class TradesOptions:
     """The attack inside ``--training trades``, and what its success costs.
 
     Args:
-        epsilon: Radius of the ball, at least 0, in the unit of the pictures, which is [0, 1].
+        epsilon: Radius of the ball, at least 0: of pictures in their unit, which is [0, 1], of rows of a
+            table in the attributes' own units.
         num_steps: Steps of the attack in every step of training, at least 1.
         relative_step: Length of a step of the attack as a fraction of epsilon, above 0.
         beta: Weight of the divergence between the answers to a picture and to the attacked one, at least 0.
-        norm: ``"linf"``, ``"l2"``, ``"rms"`` or ``"l1"``.
+        norm: ``"linf"``, ``"l2"``, ``"rms"`` or ``"l1"``; of rows of a table the first.
+        perturb: Of rows of a table, whether only what leaves a row ``"valid"`` is moved, or ``"all"``.
 
     Source:
         Zhang et al. 2019, CIFAR-10: ten steps of 0.007 in the ball of 0.031; beta = 6.
@@ -83,6 +93,7 @@ class TradesOptions:
     relative_step: float = 0.007 / 0.031
     beta: float = 6.0
     norm: str = "linf"
+    perturb: str = "valid"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,13 +236,14 @@ def read_training_options(training: str, given: dict[str, Any]) -> Any:
         **{name: _checked(name, value, kind=type(fields[name].default)) for name, value in given.items()}
     )
     if isinstance(options, DroOptions):
-        _check_dro(options)
+        _check_dro(options, given)
     if isinstance(options, MergedOptions) and not (options.standard_model or options.dataset):
         raise InputError(
             "--training-options.standard_model is needed: the model (a run folder, a .keras file or a"
             " SavedModel folder) whose attacked pictures --training merged learns from"
         )
-    if getattr(options, "norm", None) == "linf" and options.epsilon > 1:
+    if isinstance(options, DroOptions) and options.norm == "linf" and options.epsilon > 1:
+        # Other ways of training take rows of a table, too, and ask once they know whether it is one.
         raise InputError(
             "--training-options.epsilon is in the unit of the pictures, which is [0, 1]: 0.0314 for 8 of 255."
             f" Received: {options.epsilon:g}"
@@ -239,11 +251,25 @@ def read_training_options(training: str, given: dict[str, Any]) -> Any:
     return options
 
 
-def _check_dro(options: DroOptions) -> None:
+def _check_dro(options: DroOptions, given: dict[str, Any]) -> None:
     if options.reference == "origin" and options.attack not in STARTING_ANYWHERE:
         raise InputError(
             f"--training-options.reference: {options.attack} starts at the picture that distances are"
             f" measured from; give reference drawn, or one of the attacks {', '.join(STARTING_ANYWHERE)}"
+        )
+    is_in_ball = options.attack not in DISTANCE_ATTACKS
+    for name in ("distance",) if is_in_ball else ("norm", "epsilon"):
+        # A config.toml holds them all, as they are unless given.
+        if given.get(name, getattr(DroOptions, name)) != getattr(DroOptions, name):
+            measure = "in the ball of norm and epsilon" if is_in_ball else "by a distance and no ball"
+            raise InputError(
+                f"--training-options.{name}: {options.attack} keeps pictures near {measure}; leave it out, or"
+                " give another attack"
+            )
+    if is_in_ball and options.norm == "linf" and options.epsilon == 1:
+        raise InputError(
+            "--training-options.epsilon is needed with the norm linf: a ball of 1, the default, holds every"
+            " picture; 0.0314 is 8 of 255"
         )
 
 
@@ -261,8 +287,11 @@ def _checked(name: str, value: Any, *, kind: type) -> Any:
         return value
     is_number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
     least, is_allowed = _LEAST[name]
-    if not is_number or not math.isfinite(value) or value < least or (value == least and not is_allowed):
+    most = _MOST.get(name, _LARGEST)
+    is_too_low = not is_number or not math.isfinite(value) or value < least
+    if is_too_low or value > most or (value == least and not is_allowed):
         what = "a whole number" if kind is int else "a number"
         bound = f"of at least {least}" if is_allowed else f"above {least}"
+        bound += f" and at most {most:g}" if is_number and value > most else ""
         raise InputError(f"{flag} must be {what} {bound}. Received: {value!r}")
     return kind(value)

@@ -78,6 +78,7 @@ def train(config: TrainConfig) -> TrainResult:
     training = training_class(config.training)(classifier, plan)
     if config.dry_run:
         return _describe(training, records)
+    training.check_before_writing(records)
     with run_folder.held_run_folder(plan) as run:
         card = run_folder.read_finished_card(run)
         if card is not None:

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from bioattack.training.adversarial_training import AdversarialTraining
 from bioattack.training.inner_attack import ascend_in_ball, gaussian_point
+from bioattack.training.row_training import RowTraining
 
 # The attack starts beside the picture: at the picture itself the divergence has no gradient.
 _START_DEVIATION = 0.001
@@ -40,7 +40,7 @@ class LogitDivergence(keras.losses.Loss):
         return divergence(y_true, y_pred)
 
 
-class TradesTraining(AdversarialTraining):
+class TradesTraining(RowTraining):
     """Minimises the cross-entropy of clean pictures plus beta times how far an attack can move the answer.
 
     The attack climbs the divergence between the answers to the picture and to the attacked one, from the
@@ -50,7 +50,7 @@ class TradesTraining(AdversarialTraining):
     cross-entropy.
 
     Args:
-        classifier: See ``AdversarialTraining``.
+        classifier: See ``RowTraining``.
         plan: With ``TradesOptions``.
 
     Source:
@@ -60,12 +60,14 @@ class TradesTraining(AdversarialTraining):
     def adversarial_images(self, images: Any, labels: Any) -> Any:  # noqa: ARG002
         """Attacks a batch without looking at the labels; see ``AdversarialTraining``."""
         clean = self.attacked_logits(images)
-        return ascend_in_ball(
+        attacked = ascend_in_ball(
             lambda moved: divergence(clean, self.attacked_logits(moved)),
             images,
             starts=gaussian_point(images, keys=self.start_keys(images), deviation=_START_DEVIATION),
             options=self.options,
+            ball=self.ball,
         )
+        return self.as_shown(attacked, images)
 
     def batch_to_learn(self, images: Any, attacked: Any) -> Any:
         """Hands both to the update."""

@@ -97,6 +97,8 @@ def plan_lines(plan: dict[str, Any]) -> list[str]:
     pictures, settings, networks = plan["pictures"], plan["settings"], plan["networks"]
     shape = " x ".join(map(str, pictures["image_shape"]))
     kind = "pictures that are assumed" if pictures["is_assumed"] else "pictures of the records"
+    if len(pictures["image_shape"]) == 1:
+        kind, shape = "rows of the records", f"{shape} attributes"
     lines = [
         f"would make {', '.join(plan['experiments'])} in {plan['output']}, preset {settings['preset']}:",
         f"  {pictures['num_train']:,} training and {pictures['num_test']:,} test {kind}, {shape}",

@@ -120,8 +120,10 @@ def _scores_table(values: dict[str, dict[str, list[dict[str, Any]]]]) -> Table:
             lines.append([network.title, words, *(cells or [DASH] * 3)])
         lines.append([network.title, "published", *(f"{value:g}" for value in LEAVE_ONE_OUT[network.label])])
     return Table(
-        "Leave-one-out unfairness with 95 % intervals. LUF_t: models that answer a test sample otherwise "
-        "(published: of 100). LUF_l: test samples that a model answers otherwise (published: of 10,000).",
+        "Leave-one-out unfairness. LUF_t: models that answer a test sample otherwise (published: of 100). "
+        "LUF_l: test samples that a model answers otherwise (published: of 10,000). The 95 % intervals are "
+        "for other test samples of LUF and LUF_t, and for other left-out samples of LUF_l; another full "
+        "model, from another seed, would move all of them by more.",
         ["network", "", "LUF", "LUF_t", "LUF_l"],
         lines,
     )
@@ -159,7 +161,9 @@ def _differences_table(gathered: dict[str, dict[str, LeaveOneOut]], drawing: Dra
             ]
         )
     return Table(
-        "Differences on the same test samples with 95 % intervals and the p values of permutation tests.",
+        "Differences on the same test samples with 95 % intervals and the p values of permutation tests: "
+        "between these models, of LUF and LUF_t over the choice of test samples, of LUF_l over that of the "
+        "left-out ones. Whether trainings from other seeds would differ alike, they do not say.",
         ["difference", "LUF", "LUF_t", "LUF_l"],
         lines,
     )

@@ -12,6 +12,7 @@ from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.row_bounds import row_bounds
 from bioattack.attacks.run import make_engine
 from bioattack.classifier import Classifier, load_classifier
+from bioattack.defences import defend
 from bioattack.evaluation.attack import attack
 from bioattack.evaluation.attack_config import AttackConfig
 from bioattack.evaluation.reproduce.fairness_sizes import (
@@ -134,13 +135,13 @@ def _transfer(workplace: Workplace, standard: Attacked, robust: Attacked) -> pd.
     limit = sizes_of(workplace.config, subject).test_limit
     request = attack_request(workplace, subject, epsilon=subject.training_epsilon, perturb=standard.perturb)
     engine = make_engine(
-        load_classifier(standard.model, name=standard.key),
+        _load(standard),
         request,
         num_classes=records.num_classes,
         batch_size=_BATCH_SIZE,
         seed=workplace.config.seed,
     )
-    other = load_classifier(robust.model, name=robust.key)
+    other = _load(robust)
     batches = records.examples("test", batch_size=_BATCH_SIZE, limit=limit).as_numpy_iterator()
     tables = []
     for results in filter(None, engine.run(_named(batches))):
@@ -155,6 +156,12 @@ def _transfer(workplace: Workplace, standard: Attacked, robust: Attacked) -> pd.
         ids = [result.image.image_id for result in results]
         tables.append(pd.DataFrame({"image_id": ids, "label": labels, "is_right": is_right}))
     return pd.concat(tables, ignore_index=True)
+
+
+def _load(attacked: Attacked) -> Classifier:
+    """Loads a network with what stands in front of it."""
+    classifier = load_classifier(attacked.model, name=attacked.key)
+    return classifier if attacked.defence is None else defend(classifier, attacked.defence)
 
 
 def _named(batches: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -206,7 +213,7 @@ def predictions(workplace: Workplace, attacked: Attacked) -> Path:
 
 def _predictions(workplace: Workplace, attacked: Attacked) -> pd.DataFrame:
     records = workplace.pictures
-    classifier = load_classifier(attacked.model, name=attacked.key)
+    classifier = _load(attacked)
     limit = sizes_of(workplace.config, subject_of(records)).test_limit
     tables = []
     for batch in records.examples("test", batch_size=_BATCH_SIZE, limit=limit).as_numpy_iterator():

@@ -10,13 +10,17 @@ from bioattack.evaluation.reproduce.fairness_study import (
     LEAST,
     WHITE_BOX,
     Study,
+    differences_table,
     open_studies,
     scale_words,
+    scores_table,
 )
 from bioattack.evaluation.reproduce.page import Section, Table
 from bioattack.evaluation.reproduce.workplace import Workplace
+from bioattack.fairness.odd_unfairness import EOU
 
-_HEADS = ("clean", "white-box", "CAU", "CRU_s", "CRU_eps")
+_ACCURACIES = ("clean", "transfer", "white-box")
+_SCORES = ("CAU", "CRU_s", "CRU_eps")
 
 
 def methods_section(workplace: Workplace, experiment: Experiment) -> Section:
@@ -24,9 +28,19 @@ def methods_section(workplace: Workplace, experiment: Experiment) -> Section:
     studies = open_studies(workplace, with_further=True)
     values = {study.words: _method_rows(study) for study in studies}
     tables = [_methods_table(study, values[study.words], study.words) for study in studies]
+    columns = [(column, study) for column in workplace.pictures.groups for study in studies]
+    summaries = {f"{column}, {study.words}": study.group_scores(column) for column, study in columns}
+    for words, summary in summaries.items():
+        tables += [
+            scores_table(f"EOU by {words}.", summary, (EOU,), None),
+            differences_table(f"EOU less the standard network's on the same rows, {words}.", summary, (EOU,)),
+        ]
     missing = []
     if studies[0].subject.name == "rows":
-        missing.append("PGD, TRADES and Wasserstein training take pictures only; rows are trained merged.")
+        missing.append(
+            "Wasserstein training, whose price of distance would add years to dollars, and the median take "
+            "pictures only."
+        )
     return Section(
         name=experiment.name,
         title=experiment.title,
@@ -47,9 +61,12 @@ def _method_rows(study: Study) -> list[dict[str, Any]]:
         ("CRU_eps", of_search, ("pgd", None)),
     )
     found = []
-    for title in of_attack["models"]:
+    for network in study.networks:
+        title = network.title
         row: dict[str, Any] = {"network": title}
         row["clean"] = _accuracy(of_attack, title, ("none", None))
+        right, number = study.transferred(network)
+        row["transfer"] = right / number
         row["white-box"] = _accuracy(of_attack, title, ("pgd", radius))
         for name, summary, setting in wanted:
             row[name] = _only(summary["scores"], {"model": title, "name": name}, setting)
@@ -85,15 +102,16 @@ def _accuracy(summary: dict[str, Any], title: str, setting: tuple[str, float | N
 def _methods_table(study: Study, rows: list[dict[str, Any]], words: str) -> Table:
     lines = []
     for row in rows:
-        cells = [f"{100 * row[name]:.2f}" for name in _HEADS[:2]]
-        for name in _HEADS[2:]:
+        cells = [f"{100 * row[name]:.2f}" for name in _ACCURACIES]
+        for name in _SCORES:
             cells.append(_score_words(row[name]))
             cells.append(_difference_words(row[f"{name} difference"]))
         lines.append([row["network"], *cells])
-    heads = [*_HEADS[:2], *(head for name in _HEADS[2:] for head in (name, f"{name} less standard's"))]
+    heads = [*_ACCURACIES, *(head for name in _SCORES for head in (name, f"{name} less standard's"))]
     return Table(
-        f"Accuracies in percent, as they are and under PGD at epsilon {study.subject.training_epsilon:g}; "
-        "scores with 95 % intervals, and their difference from the standard network's on the same images "
+        f"Accuracies in percent: as they are, and under PGD at epsilon {study.subject.training_epsilon:g} "
+        "against the standard network (transfer) or the network itself (white-box); scores, as fractions and "
+        "radii, with 95 % intervals, and their difference from the standard network's on the same images "
         f"with the p value of its permutation test (Holm over all of them); {words}.",
         ["network", *heads],
         lines,

@@ -44,8 +44,8 @@ PAPER_NETWORKS = (
 #: What it leaves to others.
 FURTHER_NETWORKS = (
     Network("retrained", "retrained (merged)", "merged", is_retrained=True),
-    Network("pgd", "PGD", "pgd", takes_rows=False),
-    Network("trades", "TRADES", "trades", takes_rows=False),
+    Network("pgd", "PGD", "pgd"),
+    Network("trades", "TRADES", "trades"),
     Network("wasserstein", "Wasserstein", "wasserstein", takes_rows=False),
     Network("median", "standard behind a median", "standard", defence="median:3", takes_rows=False),
 )
@@ -65,7 +65,8 @@ def networks_for(subject: Subject, *, with_further: bool) -> tuple[Network, ...]
 def run_folder(workplace: Workplace, network: Network, seed: int, *, perturb: str | None = None) -> Path:
     """Returns where a network's run is, or will be; one behind a defence is the standard one."""
     label = STANDARD if network.defence else network.label
-    moved = f"-{perturb}" if perturb is not None and network.training == "merged" else ""
+    is_moved = perturb is not None and network.training != "standard"
+    moved = f"-{perturb}" if is_moved else ""
     return workplace.output / RUNS / f"fairness-{label}{moved}-seed-{seed}"
 
 
@@ -123,9 +124,9 @@ def train_config(
 def _options(
     network: Network, subject: Subject, sizes: Sizes, *, standard: Path, perturb: str | None
 ) -> dict[str, Any]:
+    moved = {} if perturb is None else {"perturb": perturb}
     if network.training == "merged":
-        moved = {} if perturb is None else {"perturb": perturb}
         return {"standard_model": str(standard), "epsilon": subject.training_epsilon, **moved}
     if network.training in ("pgd", "trades"):
-        return {"epsilon": subject.training_epsilon, "num_steps": sizes.inner_steps}
+        return {"epsilon": subject.training_epsilon, "num_steps": sizes.inner_steps, **moved}
     return {"num_steps": sizes.inner_steps} if network.training == "wasserstein" else {}

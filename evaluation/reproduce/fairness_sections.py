@@ -7,7 +7,6 @@ import numpy as np
 from bioattack.evaluation.defences import with_wilson
 from bioattack.evaluation.findings import DASH
 from bioattack.evaluation.reproduce.experiment import Experiment
-from bioattack.evaluation.reproduce.fairness_measure import transfer
 from bioattack.evaluation.reproduce.fairness_networks import PAPER_NETWORKS, Network
 from bioattack.evaluation.reproduce.fairness_published import (
     ACCURACIES,
@@ -24,6 +23,7 @@ from bioattack.evaluation.reproduce.fairness_study import (
     Study,
     differences_table,
     draw_figures,
+    draw_unfairness,
     open_studies,
     scale_words,
     scores_table,
@@ -64,13 +64,11 @@ def accuracy_section(workplace: Workplace, experiment: Experiment) -> Section:
 
 def _accuracies(study: Study, network: Network) -> dict[str, Any]:
     summary = study.scores(WHITE_BOX, count=NUM_PAPER)
-    standard = study.attacked(PAPER_NETWORKS[0])
-    shown = transfer(study.workplace, standard, study.attacked(network))["is_right"].to_numpy(bool)
     of_network = [row for row in summary["by_group"] if row["model"] == network.title]
     radius = study.subject.training_epsilon
     return {
         "clean": _right([row for row in of_network if row["attack"] == "none"]),
-        "transfer": (int(shown.sum()), len(shown)),
+        "transfer": study.transferred(network),
         "white_box": _right([row for row in of_network if row["epsilon"] == radius]),
     }
 
@@ -144,7 +142,7 @@ def _scores_section(
         summary = study.scores(what, count=NUM_PAPER)
         tables += [
             scores_table(
-                f"Scores, {study.words}: as defined, and corrected for being a maximum.",
+                f"Scores, {study.words}: as defined, and corrected for being a maximum; fractions and radii.",
                 summary,
                 wanted,
                 lambda row, study=study: published(study, row),
@@ -199,6 +197,7 @@ def groups_section(workplace: Workplace, experiment: Experiment) -> Section:
             if study.seed == studies[0].seed:
                 name = "-".join(filter(None, (experiment.name, column, study.perturb)))
                 figures += draw_figures(study, summary, name, wanted="confidence")
+                figures += draw_unfairness(study, summary, name)
     return _section(experiment, studies, tables=tables, figures=figures, warnings=warnings, values=values)
 
 

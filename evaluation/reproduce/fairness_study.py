@@ -10,6 +10,7 @@ from bioattack.evaluation.reproduce.fairness_measure import (
     Attacked,
     least_epsilon_folder,
     predictions,
+    transfer,
     white_box_folder,
 )
 from bioattack.evaluation.reproduce.fairness_networks import Network, networks_for, train_networks
@@ -25,6 +26,7 @@ from bioattack.evaluation.scores_words import (
     difference_cells,
     score_cells,
 )
+from bioattack.fairness.odd_unfairness import EOU
 
 WHITE_BOX, LEAST = "white-box", "least"
 
@@ -86,6 +88,11 @@ class Study:
         )
         return self._titled(config, chosen)
 
+    def transferred(self, network: Network) -> tuple[int, int]:
+        """Counts what a network gets right of adversarial examples of the standard one, and of how many."""
+        shown = transfer(self.workplace, self.attacked(self.networks[0]), self.attacked(network))
+        return int(shown["is_right"].sum()), len(shown)
+
     def group_scores(self, column: str, *, count: int | None = None) -> dict[str, Any]:
         """Scores the networks' answers to the test split as it is between the values of an attribute.
 
@@ -98,6 +105,8 @@ class Study:
             results=tuple(predictions(self.workplace, self.attacked(network)) for network in chosen),
             output=self.workplace.output,
             column=column,
+            # The table has their numbers only.
+            class_names=self.workplace.pictures.class_names,
             # A group without rows of a class is listed as left out there.
             minimum_count=1,
             draws=self.sizes.num_draws,
@@ -164,13 +173,12 @@ def scores_table(caption: str, summary: dict[str, Any], wanted: Sequence[str], p
         caption: What it shows.
         summary: Of ``Study.scores``.
         wanted: Names of the scores.
-        published: From a row of ``scores`` to the text of its last column.
+        published: From a row of ``scores`` to the text of its last column; without, there is none.
     """
-    rows = [
-        [*score_cells(row), published(row)]
-        for row in summary["scores"]
-        if any(row["name"].startswith(name) for name in wanted)
-    ]
+    chosen = [row for row in summary["scores"] if any(row["name"].startswith(name) for name in wanted)]
+    if published is None:
+        return Table(caption, list(SCORE_HEADS), [score_cells(row) for row in chosen])
+    rows = [[*score_cells(row), published(row)] for row in chosen]
     return Table(caption, [*SCORE_HEADS, "published"], rows)
 
 
@@ -212,3 +220,31 @@ def draw_figures(
                 relative = path.relative_to(study.workplace.output).as_posix()
                 figures.append(Figure(relative, f"{entry['title']}; lines are 95 % intervals."))
     return figures
+
+
+def draw_unfairness(study: Study, summary: dict[str, Any], name: str) -> list[Figure]:
+    """Draws EOU within each true class, as the paper's Figures 5 and 6 do.
+
+    Args:
+        study: Where it goes.
+        summary: Of ``Study.group_scores``.
+        name: Beginning of its name.
+    """
+    rows = [
+        {**row, "figure": EOU, "group": row["name"].removesuffix(")").partition(" | ")[2]}
+        for row in summary["scores"]
+        if row["name"].startswith(EOU)
+    ]
+    if not rows:
+        return []
+    shown = summary | {
+        "by_group": rows,
+        "data": {"groups": {row["group"]: None for row in rows}, "column": "true class"},
+    }
+    title = f"EOU by {summary['data']['column']}"
+    entry = {"figure": EOU, "settings": [("none", None, None)], "title": title}
+    path = study.workplace.figure(f"{name}-eou")
+    with style.house_style():
+        style.save_png(bar_figure(shown, entry), path)
+    relative = path.relative_to(study.workplace.output).as_posix()
+    return [Figure(relative, f"{title}, within each true class; lines are 95 % intervals.")]

@@ -43,7 +43,7 @@ class StepTimes:
 
 
 def time_steps(
-    variant: Variant, scale: Scale, *, image_shape: tuple[int, int, int], num_classes: int
+    variant: Variant, scale: Scale, *, image_shape: tuple[int, ...], num_classes: int
 ) -> StepTimes:
     """Makes a few steps of training and of the attack on random pictures; the fastest of three counts.
 

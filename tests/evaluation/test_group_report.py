@@ -94,7 +94,7 @@ def test_groups_are_compared_in_tables_figures_and_report(evaluated):
         assert len(lines) == 1 + 2 * 2 * 5
         gaps = (evaluated / "tables" / f"gaps_by_{column}.csv").read_text().splitlines()
         # Accuracy of four settings, success at three of them, and the least epsilon.
-        assert len(gaps) == 1 + 2 * (4 + 3 + 1)
+        assert len(gaps) == 1 + 2 * (4 + 3 + 3 + 1)
         with Image.open(evaluated / "figures" / f"by-{column}.png") as figure:
             assert figure.width > 600
         assert (evaluated / "figures" / f"by-{column}.png").stat().st_size < 150_000

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from bioattack.errors import InputError
-from bioattack.evaluation.groups import GROUP_COLUMNS, group_table, share
+from bioattack.evaluation.groups import GROUP_COLUMNS, group_table, mean_interval, share
 from bioattack.evaluation.results import COLUMNS
 
 NAMES = ("cat", "dog", "eel")
@@ -112,3 +112,13 @@ def test_share_of_nothing_is_empty():
     assert all(np.isnan(share(0, 0)))
     assert share(0, 5)[:2] == (0.0, 0.0)
     assert share(5, 5).high == 1.0
+
+
+def test_interval_of_a_mean_is_students_and_stays_where_numbers_can_be():
+    values = np.array([0.1, 0.2, 0.4, 0.6])
+    found = mean_interval(values, largest=1.0)
+    expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    assert found.value == pytest.approx(0.325)
+    assert (found.low, found.high) == pytest.approx((max(expected.low, 0.0), min(expected.high, 1.0)))
+    assert mean_interval(np.array([0.0, 1.0]), largest=1.0)[1:] == (0.0, 1.0)
+    assert np.isnan(mean_interval(np.array([0.5]), largest=1.0)[1:]).all()

@@ -263,6 +263,29 @@ def test_classes_are_no_groups(tmp_path):
         _groups(tmp_path, column="label")
 
 
+def test_the_same_table_under_another_name_is_refused(tmp_path):
+    (tmp_path / "first.csv").write_text("label,correct\n0,1\n1,0\n")
+    (tmp_path / "second.csv").write_text("label,correct\n0,1\n1,0\n")
+    with pytest.raises(InputError, match=r"first\.csv and .*second\.csv are the same table"):
+        answer_scores(_classes(tmp_path / "first.csv", tmp_path / "second.csv"))
+
+
+def test_classes_can_be_named(tmp_path):
+    path = tmp_path / "answers.csv"
+    path.write_text("label,p0,p1,sex\n" + "0,0.5,0.5,f\n1,0.25,0.75,f\n0,1,0,m\n1,0.5,0.5,m\n" * 20)
+    summary = answer_scores(_groups(path, column="sex", class_names=("<=50K", ">50K")))
+    confidence = {row["name"]: row["value"] for row in summary["scores"] if row["name"].startswith("EOU")}
+    assert confidence == {"EOU(>50K | <=50K)": 0.5, "EOU(>50K | >50K)": 0.25}
+
+
+def test_one_image_alone_has_a_confidence_without_an_interval(tmp_path):
+    path = tmp_path / "answers.csv"
+    path.write_text("label,p0,p1,sex\n0,0.5,0.5,f\n1,0.25,0.75,f\n" + "0,1,0,m\n1,0.5,0.5,m\n" * 20)
+    rows = answer_scores(_groups(path, column="sex"))["by_group"]
+    (row,) = [row for row in rows if row["figure"] == "confidence 1 | 0" and row["group"] == "f"]
+    assert (row["value"], row["low"], row["high"]) == (0.5, None, None)
+
+
 def test_model_beside_its_copy_is_said(results, tmp_path):
     copy = tmp_path / "copy.csv"
     own = results[1][results[1].model == "standard"]

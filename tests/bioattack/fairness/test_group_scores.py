@@ -119,3 +119,14 @@ def test_million_real_values_are_scored_in_seconds():
     assert time.process_time() - start < 30
     means = [values[groups == place].mean() for place in range(10)]
     assert score.value == pytest.approx(np.ptp(means), abs=1e-9)
+
+
+@pytest.mark.parametrize("measure", ["gap", "worst", "ratio"])
+def test_intervals_stay_where_scores_of_shares_can_be(measure):
+    # Groups of three: an error is as large as the score itself.
+    both = np.array([[1, 1], [1, 0], [1, 1], [0, 1], [0, 0], [1, 0], [0, 0], [0, 1], [0, 1]])
+    groups = np.repeat(["a", "b", "c"], 3)
+    score = score_groups(ScoreInput("s", (make_group_sample(both[:, 0], groups),), measure))
+    assert 0 <= score.low <= score.value <= score.high <= 1
+    found = compare_groups(ScoreInput("s", (make_group_sample(both, groups),), measure))
+    assert -1 <= found.low <= found.difference <= found.high <= 1

@@ -69,8 +69,44 @@ def test_classes_have_their_names(results):
     rows = read_model_rows(path, class_names=("ape", "bee", "cow", "dog"))[0]
     assert rows.class_names == ("ape", "bee", "cow", "dog")
     assert rows.clean["label"].tolist()[:4] == ["ape", "bee", "cow", "dog"]
-    with pytest.raises(InputError, match="has class '2', which is none of its 2 classes"):
+    with pytest.raises(InputError, match="probabilities of 4 classes, and there are 2 names: ape, bee"):
         read_model_rows(path, class_names=("ape", "bee"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "answers"), [("0.0 1.0", "0 1"), ("cat dog", " cat dog"), ("0 1", "0 1.0")]
+)
+def test_the_same_class_may_be_written_in_other_ways(tmp_path, labels, answers):
+    path = tmp_path / "a.csv"
+    rows = zip(labels.split(" "), answers.rsplit(" ", 1), strict=True)
+    path.write_text("label,predicted\n" + "".join(f"{label},{answer}\n" for label, answer in rows))
+    (found,) = read_model_rows(path)
+    assert len(found.class_names) == 2
+    assert found.clean["is_right"].tolist() == [True, True]
+
+
+def test_names_on_one_side_and_numbers_on_the_other_are_refused_unless_names_are_given(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("label,predicted\ncat,0\ndog,1\n")
+    with pytest.raises(InputError, match="'cat' in label and '0' in predicted: give both"):
+        read_model_rows(path)
+    (found,) = read_model_rows(path, class_names=("cat", "dog"))
+    assert found.clean["is_right"].tolist() == [True, True]
+    path.write_text("label,p0,p1\ncat,0.5,0.5\ndog,0.5,0.5\n")
+    with pytest.raises(InputError, match=r"'cat', which is none of its 2 classes .0, 1.; number them from 0"):
+        read_model_rows(path)
+
+
+@pytest.mark.parametrize("column", ["image_id", "p0", "epsilon"])
+def test_what_is_different_for_every_image_is_no_group(results, column):
+    with pytest.raises(InputError, match=f"column '{column}' of .* names or measures single images"):
+        read_model_rows(results[0], column=column)
+
+
+def test_groups_may_be_called_anything(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("label,predicted,sex\n0,0,--3\n1,1,²\n0,0,7\n", encoding="utf-8")
+    assert list(read_model_rows(path, column="sex")[0].clean["group"].cat.categories) == ["7", "--3", "²"]
 
 
 @pytest.mark.parametrize(

@@ -110,9 +110,10 @@ def test_mixed_precision_attacks_in_float32(name, prepared_training):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_takes_no_pictures_is_refused(name, prepared_training):
-    rows = keras.Input((14,))
+    lines = keras.Input((14, 3))
+    flat = keras.layers.Flatten()(lines)
     with pytest.raises(InputError, match=f"--training {name} attacks pictures with values in"):
-        prepared_training(name, keras.Model(rows, keras.layers.Dense(2)(rows)))
+        prepared_training(name, keras.Model(lines, keras.layers.Dense(2)(flat)))
     pictures = keras.Input((2, 2, 1))
     one_class = keras.Model(pictures, keras.layers.Dense(1)(keras.layers.Flatten()(pictures)))
     with pytest.raises(InputError, match=f"--training {name} needs records of at least two classes"):

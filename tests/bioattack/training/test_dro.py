@@ -1,12 +1,14 @@
 """The second algorithm: learning from a weighted adversarial dataset."""
 
 import dataclasses
+import json
 import re
 import shutil
 
 import numpy as np
 import pytest
 
+from bioattack.cli.train import main
 from bioattack.errors import InputError
 from bioattack.testing.small_records import write_small_records
 from bioattack.tfrecords_builder.drawing import draw_places, expected_weight
@@ -20,7 +22,9 @@ from bioattack.training.run import build_classifier, train
 
 
 def config_of(records, output, **changes):
-    options = {"distance": "l2", "num_steps": 4, "rounds": 2, "samples": 16}
+    options = {"num_steps": 4, "rounds": 2, "samples": 16}
+    if changes.get("options", {}).get("attack") != "pgd":
+        options["distance"] = "l2"
     return TrainConfig(
         **{
             "model": "small_cnn",
@@ -110,6 +114,54 @@ def test_several_machines_take_the_same_steps(made, small_records, tmp_path):
         alone.training_data(records, run=tmp_path, part=(0, 2))
 
 
+def test_command_says_how_far_the_attacks_went(made, capsys):
+    run, _ = made
+    summary = json.loads((run / "adversarial_records" / "summary.json").read_text())
+    flags = ["--config", str(run / "config.toml"), "--output", str(run), "--quiet"]
+    assert main(flags) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("adversarial dataset: 32 attacked pictures in 2 rounds; in the last one ")
+    assert f"(the radius delta) was {summary['implied_radius']:.4g}, the worst-case loss" in line
+    assert main([*flags, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["adversarial_dataset"] == summary
+
+
+def test_mistakes_are_found_before_anything_is_written_or_deleted(made, small_records, tmp_path):
+    run = tmp_path / "run"
+    for options, message in (
+        ({"dataset": str(tmp_path)}, "is no adversarial dataset"),
+        ({"distance": "pieapp-mini"}, "pieapp-mini needs images of"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(config_of(small_records, run, options=options))
+        assert not run.exists()
+    own = {"dataset": str(made[0] / "adversarial_records")}
+    for options, message in (({"dataset": str(tmp_path)}, "is no adversarial"), (own, "--overwrite deletes")):
+        with pytest.raises(InputError, match=message):
+            train(config_of(small_records, made[0], options=options, overwrite=True))
+        assert (made[0] / "model.keras").is_file()
+
+
+def test_index_of_other_shards_is_refused(made, small_records, tmp_path):
+    for field, value in (("offset", 10**12), ("length", 10**15), ("shard", 2**32 - 1), ("origin", 10**6)):
+        copy = tmp_path / field
+        shutil.copytree(made[0] / "adversarial_records", copy)
+        index = np.load(copy / "index.npy")
+        index[field][-1] = value
+        np.save(copy / "index.npy", index)
+        message = f"the index {copy / 'index.npy'} is not that of the shards beside it"
+        refuse(small_records, tmp_path, message, copy, RecordsError)
+
+
+def test_weights_that_overflow_are_refused(made, small_records, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(made[0] / "adversarial_records", copy)
+    index = np.load(copy / "index.npy")
+    index["weight"][-2:] = 1.7e308
+    np.save(copy / "index.npy", index)
+    refuse(small_records, tmp_path, f"the weights of {copy} add up to more than", copy, RecordsError)
+
+
 def test_dry_run_counts_without_making_anything(small_records, tmp_path):
     details = train(config_of(small_records, tmp_path / "run", dry_run=True)).details
     assert (details["num_train"], details["steps_per_epoch"]) == (56, 7)
@@ -128,6 +180,8 @@ def test_dataset_that_cannot_be_used_is_refused(made, small_records, tmp_path):
     refuse(small_records, tmp_path, f"{tmp_path} is no adversarial dataset; give the", tmp_path)
     other = write_small_records(tmp_path / "two", num_classes=2)
     refuse(other, tmp_path, "differ in their classes: red, green, blue and red, green", dataset)
+    same_kind = write_small_records(tmp_path / "same_kind", seed=1)
+    refuse(same_kind, tmp_path, "was made from other records than", dataset)
     larger = write_small_records(tmp_path / "larger", size=20)
     refuse(larger, tmp_path, "differ in their sizes: 16, 16, 3 and 20, 20, 3", dataset)
     shutil.copytree(dataset, tmp_path / "copy")
@@ -178,7 +232,18 @@ def test_changed_dataset_is_not_gone_on_with(made, small_records, tmp_path):
         ),
         ({"options": {"dataset": 3}}, "dataset must be a path. Received: 3"),
         ({"options": {"rounds": 0}}, "rounds must be a whole number of at least 1. Received: 0"),
+        ({"options": {"rounds": 10**12}}, "rounds must be a whole number of at least 1 and at most 10000."),
+        (
+            {"options": {"distance_weight": 1e308}},
+            "distance_weight must be a number of at least 0 and at most",
+        ),
         ({"options": {"distance": "pieapp-mini"}}, "pieapp-mini needs images of"),
+        ({"options": {"attack": "pgd", "distance": "ssim"}}, "distance: pgd keeps pictures near in the ball"),
+        ({"options": {"epsilon": 0.5}}, "epsilon: lagrangian keeps pictures near by a distance and no ball"),
+        (
+            {"options": {"attack": "pgd", "norm": "linf"}},
+            "epsilon is needed with the norm linf: a ball of 1,",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes, message, small_records, tmp_path):

@@ -3,55 +3,20 @@
 import dataclasses
 import json
 import re
-from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
 from bioattack.errors import InputError
 from bioattack.files import only_writer
-from bioattack.tfrecords_builder.attacked_records import read_provenance
-from bioattack.tfrecords_builder.drawing import draw_places, expected_weight
+from bioattack.testing.small_dro import LEARNING_RATE, linear_model, read_all, small_dro_plan
+from bioattack.tfrecords_builder.drawing import draw_places
 from bioattack.tfrecords_builder.reading import open_records
 from bioattack.tfrecords_builder.verify import verify
-from bioattack.tfrecords_builder.weighted_reading import open_weighted_records
 from bioattack.training import dataset_chunks
 from bioattack.training import dro_maker as module
-from bioattack.training.config import TrainConfig, make_plan
 from bioattack.training.dro_dataset import dro_dataset, read_summary, sweep_distance_weight
-from bioattack.training.model_card import weights_sha256
 from bioattack.training.run import make_repeatable
-
-LEARNING_RATE = 0.01
-
-
-def linear_model():
-    images = keras.Input((16, 16, 3))
-    model = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)))
-    kernel = np.zeros((16, 16, 3, 3), np.float32)
-    kernel += 0.05 * np.eye(3, dtype=np.float32)
-    kernel += np.random.default_rng(0).normal(0, 0.01, kernel.shape).astype(np.float32)
-    model.set_weights([kernel.reshape(-1, 3), np.zeros(3, np.float32)])
-    return model
-
-
-def make_test_plan(*, batch_size=4, limit=12, **options):
-    given = {"attack": "lagrangian", "distance": "l2", "num_steps": 6, "step_length": 0.3} | options
-    return make_plan(
-        TrainConfig(
-            model="small_cnn",
-            data=Path("records"),
-            output=Path("run"),
-            training="dro",
-            training_options=given,
-            schedule="constant",
-            learning_rate=LEARNING_RATE,
-            batch_size=batch_size,
-            limit=limit,
-            quiet=True,
-        )
-    )
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -62,14 +27,6 @@ def _repeatable():
 @pytest.fixture(scope="module")
 def records(small_records):
     return open_records(small_records)
-
-
-def open_made(folder):
-    weighted = open_weighted_records(folder, open_records(folder).manifest)
-    everything = np.arange(weighted.num_examples)
-    images, labels, _ = next(iter(weighted.dataset_at(everything, batch_size=len(everything))))
-    provenance = [read_provenance(record) for record in weighted.read(everything)]
-    return weighted, images.numpy(), labels.numpy(), provenance
 
 
 def softmax(logits):
@@ -136,10 +93,10 @@ class WrittenOut:
 
 @pytest.mark.parametrize("confidence", [0.0, 2.0])
 def test_batches_of_one_are_the_printed_algorithm(confidence, records, tmp_path):
-    plan = make_test_plan(batch_size=1, confidence=confidence, distance_weight=0.05)
+    plan = small_dro_plan(batch_size=1, confidence=confidence, distance_weight=0.05)
     model = linear_model()
     dro_dataset(model, plan, records=records, folder=tmp_path)
-    weighted, images, labels, provenance = open_made(tmp_path)
+    weighted, images, labels, provenance = read_all(tmp_path)
     written_out = WrittenOut(linear_model(), plan.training_options)
     expected, weights, origins, steps = written_out.run(images[:12], labels[:12], seed=0)
     assert [one.num_steps for one in provenance[12:]] == steps
@@ -152,7 +109,7 @@ def test_batches_of_one_are_the_printed_algorithm(confidence, records, tmp_path)
 
 
 def test_folder_can_be_read_by_everyone_and_says_where_all_comes_from(records, tmp_path):
-    plan, model = make_test_plan(), linear_model()
+    plan, model = small_dro_plan(), linear_model()
     before = model.get_weights()
     summary = dro_dataset(model, plan, records=records, folder=tmp_path)
     for one, other in zip(model.get_weights(), before, strict=True):
@@ -161,14 +118,13 @@ def test_folder_can_be_read_by_everyone_and_says_where_all_comes_from(records, t
     opened = open_records(tmp_path)
     assert (opened.num_examples("train"), opened.class_names) == (36, records.class_names)
     assert sum(opened.manifest.splits["train"].per_class) == 36
-    weighted, images, _, provenance = open_made(tmp_path)
+    weighted, images, _, provenance = read_all(tmp_path)
     names = [one.origin_id for one in provenance]
     assert names[12:] == [names[origin] for origin in weighted.index["origin"][12:]]
     assert [one.round for one in provenance] == [0] * 12 + [1] * 12 + [2] * 12
     assert [one.weight for one in provenance] == weighted.weights.tolist() == [1] * 12 + list(range(1, 25))
     assert [one.step for one in provenance[12:24]] == [1] * 4 + [2] * 4 + [3] * 4
     assert json.loads(provenance[-1].attack)["distance"] == "l2"
-    assert provenance[12].model_sha256 == weights_sha256(linear_model()) != provenance[-1].model_sha256
     seen = next(iter(opened.dataset("train", batch_size=36)))[0].numpy()
     # What every reader shows is the picture in 8 bits; what is learned from is not.
     assert 0 < np.abs(seen - images).max() <= 0.5 / 255 + 1e-6
@@ -179,42 +135,6 @@ def test_folder_can_be_read_by_everyone_and_says_where_all_comes_from(records, t
     assert last["robust_surrogate"] == pytest.approx(last["worst_case_loss"] - last["mean_cost"])
     assert read_summary(tmp_path) == summary
     assert dro_dataset(model, plan, records=records, folder=tmp_path) == summary
-
-
-@pytest.mark.parametrize("weighting", ["sampling", "loss"])
-def test_weightings_differ_as_they_say(weighting, records, tmp_path, monkeypatch):
-    shares = []
-    monkeypatch.setattr(module.DatasetMaker, "_learn", lambda _, *batch, **__: shares.append(batch[2]))
-    dro_dataset(linear_model(), make_test_plan(weighting=weighting), records=records, folder=tmp_path)
-    weighted, _, _, _ = open_made(tmp_path)
-    now = weighted.weights[:24]
-    places = draw_places(now, 12, seeds=(0, 1, 2), is_proportional=weighting == "sampling")
-    if weighting == "sampling":
-        assert shares == [None] * 6
-    else:
-        expected = now[places] / expected_weight(now, is_proportional=False)
-        np.testing.assert_allclose(np.concatenate(shares[3:]), expected)
-    np.testing.assert_array_equal(weighted.index["origin"][24:], weighted.index["origin"][places])
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"attack": "pgd", "norm": "linf", "epsilon": 0.03},
-        {"attack": "pgd-unbounded", "distance": "ssim"},
-        {"attack": "square", "norm": "linf", "epsilon": 0.03, "reference": "drawn"},
-    ],
-)
-def test_other_attacks_keep_to_their_own_rules(options, records, tmp_path):
-    summary = dro_dataset(linear_model(), make_test_plan(**options), records=records, folder=tmp_path)
-    weighted, images, _, provenance = open_made(tmp_path)
-    assert summary["distance"] == options.get("distance", options.get("norm"))
-    largest = np.abs(images - images[weighted.index["origin"].astype(int)]).max(axis=(1, 2, 3))
-    assert largest.max() > 0
-    if options["attack"] == "pgd":
-        # The ball stays around the clean picture, also in the second round.
-        assert largest.max() <= 0.03 + 1e-6
-        np.testing.assert_allclose([one.cost for one in provenance], largest, atol=1e-6)
 
 
 class Killed(BaseException):
@@ -237,7 +157,7 @@ def kill_at(monkeypatch, place, name, number):
 @pytest.mark.slow
 def test_kills_change_nothing(records, tmp_path, monkeypatch):
     monkeypatch.setattr(dataset_chunks, "_CHUNK_RECORDS", 8)
-    plan, whole, killed = make_test_plan(), tmp_path / "whole", tmp_path / "killed"
+    plan, whole, killed = small_dro_plan(), tmp_path / "whole", tmp_path / "killed"
     summary = dro_dataset(linear_model(), plan, records=records, folder=whole)
     moments = [
         (module, "clean_record", 10),
@@ -267,7 +187,7 @@ def test_kills_change_nothing(records, tmp_path, monkeypatch):
 
 
 def test_half_written_shard_is_named(records, tmp_path, monkeypatch):
-    plan = make_test_plan()
+    plan = small_dro_plan()
     with monkeypatch.context() as patch:
         kill_at(patch, module, "write_manifest", 0)
         with pytest.raises(Killed):
@@ -280,7 +200,7 @@ def test_half_written_shard_is_named(records, tmp_path, monkeypatch):
 
 
 def test_other_settings_other_writers_and_other_folders_are_refused(records, tmp_path):
-    plan, folder = make_test_plan(limit=4), tmp_path / "dataset"
+    plan, folder = small_dro_plan(limit=4), tmp_path / "dataset"
     dro_dataset(linear_model(), plan, records=records, folder=folder)
     other = dataclasses.replace(plan, training_options=dataclasses.replace(plan.training_options, rounds=3))
     with pytest.raises(InputError, match="holds an adversarial dataset with rounds = 2 before and 3 now;"):
@@ -301,12 +221,12 @@ def test_loss_that_is_not_finite_stops_it(records, tmp_path):
     model = linear_model()
     model.set_weights([np.full_like(weight, np.inf) for weight in model.get_weights()])
     with pytest.raises(InputError, match=r"the loss became nan at step 1 of 3 in a round .* below 0\.01"):
-        dro_dataset(model, make_test_plan(), records=records, folder=tmp_path)
+        dro_dataset(model, small_dro_plan(), records=records, folder=tmp_path)
 
 
 @pytest.mark.slow
 def test_sweep_draws_loss_against_radius(records, tmp_path):
-    plan = make_test_plan(limit=8, rounds=1)
+    plan = small_dro_plan(limit=8, rounds=1)
     plan = dataclasses.replace(plan, config=dataclasses.replace(plan.config, learning_rate=1e-9))
     weights = (0.0, 0.3, 100.0)
     points = sweep_distance_weight(linear_model(), plan, weights, records=records, folder=tmp_path)
@@ -315,6 +235,6 @@ def test_sweep_draws_loss_against_radius(records, tmp_path):
     # Equation 3.2: the dearer the distance, the smaller the radius, and the smaller the loss that it allows.
     assert radii[0] >= radii[1] > radii[2]
     assert points[0].worst_case_loss >= points[1].worst_case_loss > points[2].worst_case_loss
-    pgd = make_test_plan(attack="pgd")
+    pgd = small_dro_plan(attack="pgd")
     with pytest.raises(InputError, match="a sweep over lambda needs the attack lagrangian"):
         sweep_distance_weight(linear_model(), pgd, weights, records=records, folder=tmp_path)

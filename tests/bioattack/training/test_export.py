@@ -63,6 +63,24 @@ def test_saved_model_that_is_something_else_is_not_kept(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("policy", "most"), [("mixed_bfloat16", 0.0625), ("mixed_float16", 1 / 128)])
+def test_mixed_precision_may_be_rounded_otherwise_but_no_more(policy, most, images, tmp_path, monkeypatch):
+    keras.config.set_dtype_policy(policy)
+    try:
+        mixed = build_model("small_cnn", image_shape=(8, 8, 3), num_classes=3, seed=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    loads = {
+        "kept": lambda _: off(mixed, logits=(0.0, 0.9 * most, 0.0, 0.0)),
+        "refused": lambda _: off(mixed, logits=(0.0, 4 * most, 0.0, 0.0)),
+    }
+    monkeypatch.setattr(tf.saved_model, "load", loads["kept"])
+    write_saved_model(mixed, tmp_path / "kept", images=images)
+    monkeypatch.setattr(tf.saved_model, "load", loads["refused"])
+    with pytest.raises(RuntimeError, match="the SavedModel's logits differ"):
+        write_saved_model(mixed, tmp_path / "refused", images=images)
+
+
 def test_network_without_a_gradient_is_not_kept(images, tmp_path):
     pictures = keras.Input((8, 8, 3))
     rounded = keras.layers.Lambda(lambda inputs: tf.stop_gradient(inputs))(pictures)

@@ -89,6 +89,7 @@ def test_finished_model_is_left_as_it_is(config, trained):
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_what_is_too_large_for_memory_is_read_from_the_files(config, alone, tmp_path, monkeypatch):
     monkeypatch.setattr(many_data, "MOST_BYTES", 0)
     card, _ = Workshop().train(dataclasses.replace(config, output=tmp_path / "run", seed=5))

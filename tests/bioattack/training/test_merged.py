@@ -24,7 +24,7 @@ from bioattack.training import merged_dataset as module
 from bioattack.training.config import TrainConfig, make_plan
 from bioattack.training.merged_dataset import merged_dataset
 from bioattack.training.registry import training_class
-from bioattack.training.run import build_classifier, make_repeatable
+from bioattack.training.run import build_classifier, make_repeatable, train
 
 EPSILON = 0.02
 
@@ -179,6 +179,23 @@ def test_kills_change_nothing(small_records, standard_model, tmp_path, monkeypat
     for path in whole.iterdir():
         if path.name != "summary.json":
             assert path.read_bytes() == (killed / path.name).read_bytes(), path.name
+
+
+def test_mistakes_are_found_before_anything_is_written_or_deleted(small_records, standard_model, tmp_path):
+    run = tmp_path / "run"
+    for options, message in (
+        ({"standard_model": str(tmp_path / "nowhere")}, "there is no such file or folder"),
+        ({"dataset": str(small_records)}, "holds records of kind synthetic"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(config_of(small_records, standard_model, output=run, options=options))
+        assert not run.exists()
+    run.mkdir()
+    (run / "config.toml").touch()
+    own = shutil.copy(standard_model, run / "model.keras")
+    with pytest.raises(InputError, match=r"lies in .*run, which --overwrite deletes; give another --output"):
+        train(config_of(small_records, own, output=run, overwrite=True))
+    assert (run / "model.keras").is_file()
 
 
 def test_what_cannot_be_is_refused(made, small_records, standard_model, tmp_path):

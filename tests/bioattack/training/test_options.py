@@ -59,7 +59,7 @@ def test_what_a_weight_does(weighting, is_proportional, is_loss_weighted):
     ("training", "given", "message"),
     [
         ("pgd", {"epsilon": -0.1}, "epsilon must be a number of at least 0. Received: -0.1"),
-        ("pgd", {"epsilon": 8}, "epsilon is in the unit of the pictures, which is [0, 1]"),
+        ("pgd", {"perturb": "some"}, "perturb must be one of valid, all. Received: 'some'"),
         ("pgd", {"epsilon": math.nan}, "epsilon must be a number of at least 0. Received: nan"),
         ("pgd", {"epsilon": "8/255"}, "epsilon must be a number of at least 0. Received: '8/255'"),
         ("pgd", {"epsilon": True}, "epsilon must be a number"),

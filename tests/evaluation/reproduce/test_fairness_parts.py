@@ -93,9 +93,32 @@ def test_retraining_starts_from_the_standard_network(make_workplace):
 
 def test_what_takes_pictures_only_is_not_asked_of_rows():
     labels = {network.label for network in networks_for(ROWS, with_further=True)}
-    assert labels == {"standard", "robust", "retrained"}
+    assert labels == {"standard", "robust", "retrained", "pgd", "trades"}
     assert networks_for(PICTURES, with_further=True)[:2] == PAPER_NETWORKS
     assert len(networks_for(PICTURES, with_further=True)) == 2 + len(FURTHER_NETWORKS)
+
+
+@pytest.mark.parametrize(
+    ("write", "subject"),
+    [(write_small_records, PICTURES), (write_small_table, ROWS)],
+    ids=["pictures", "rows"],
+)
+def test_every_network_can_be_planned(make_workplace, write, subject):
+    workplace = make_workplace(write)
+    for perturb in subject.perturbs:
+        networks = networks_for(subject, with_further=True)
+        plans = {
+            network.label: make_plan(train_config(workplace, network, 0, perturb=perturb))
+            for network in networks
+        }
+        for label in ("pgd", "trades"):
+            options = plans[label].training_options
+            assert options.epsilon == subject.training_epsilon
+            assert options.perturb == (perturb or "valid")
+        # What is moved in other ways is learned by another network.
+        folders = {network.label: plans[network.label].config.output.name for network in networks}
+        assert ("-valid-" in folders["pgd"]) == (perturb == "valid")
+        assert folders["standard"] == "fairness-standard-seed-0"
 
 
 def test_sizes_follow_preset_and_flags():
