@@ -55,9 +55,7 @@ def resolve(model, options, scale):
 
 def test_everything_is_in_one_name_for_each_paper():
     together = ("fixations", "imperceptible", "income", "fairness")
-    parts = [
-        {experiment.name for experiment in load_experiments(name, SCALES["small"])} for name in together
-    ]
+    parts = [{experiment.name for experiment in load_experiments(name, SCALES["small"])} for name in together]
     outlook = {"honest", "branches", "merges", "combinations", "fairness-leave-one-out", "fairness-methods"}
     assert set().union(*parts) == set(EXPERIMENTS) - outlook - set(together)
     assert sum(map(len, parts)) == len(set().union(*parts))
