@@ -180,12 +180,14 @@ def test_members_without_a_record():
 
 # Its processes sleep before they would train, and so can be killed at leisure.
 _SLEEPING = """
-import functools, sys, time
+import functools, signal, sys, time
 from pathlib import Path
 from bioattack.training.many import train_many
 from bioattack.training.many_config import ManyConfig, ensemble_members
 
 if __name__ == "__main__":
+    # Background jobs of a shell ignore the signal, and what they start does so too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     output = Path(sys.argv[1])
     config = ManyConfig("small_cnn", output, output, models=3)
     train_many(ensemble_members(config), output=output, jobs=2, prepare=functools.partial(time.sleep, 300),
