@@ -21,9 +21,14 @@ from bioattack.testing.check_model import check_model
 # It is checked in its own test.
 TABLE_ONLY = ("adult_mlp",)
 IMAGE_NETWORKS = tuple(name for name in model_names() if name not in TABLE_ONLY)
+# Several networks or gazes in one: tracing them takes most of a minute.
+SLOW = ("branched", "cortical", "multi_gaze")
 
 
-@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in IMAGE_NETWORKS],
+)
 def test_every_network_keeps_its_promises(name):
     check_model(lambda: build_model(name, image_shape=(32, 32, 3), num_classes=10, seed=0))
 
