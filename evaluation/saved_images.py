@@ -33,10 +33,8 @@ def image_path(folder: Path, image_id: str) -> Path:
     return path if path.suffix == ".png" else path.with_name(path.name + ".png")
 
 
-class RowWriter:
-    """Saves every row of one model as it comes by, also those that were not attacked, for records of them.
-
-    Each has a file, as pictures have: a later attack of the same list replaces those that it betters.
+class _FileWriter:
+    """Saves everything of one model as it comes by, also what was not attacked, a file each.
 
     Args:
         folder: Where.
@@ -56,13 +54,29 @@ class RowWriter:
         norm: str,
         epsilon: float,
     ) -> None:
-        """Saves a batch."""
+        """Saves a batch; a later attack of the same list replaces those that it betters."""
         folder = image_folder(self.folder, model=self.model, attack=attack, norm=norm, epsilon=epsilon)
-        for image_id, row in zip(batch["image_id"], adversarial_images, strict=True):
-            path = row_path(folder, str(image_id))
+        for image_id, values in zip(batch["image_id"], adversarial_images, strict=True):
+            path = self._path(folder, str(image_id))
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as partial, partial.open("wb") as file:
-                np.save(file, row)
+            self._save(values, path)
+
+    def _path(self, folder: Path, image_id: str) -> Path:
+        raise NotImplementedError
+
+    def _save(self, values: np.ndarray, path: Path) -> None:
+        raise NotImplementedError
+
+
+class RowWriter(_FileWriter):
+    """Saves every row of one model, for records of them; arguments are those of ``PictureWriter``."""
+
+    def _path(self, folder: Path, image_id: str) -> Path:
+        return row_path(folder, image_id)
+
+    def _save(self, values: np.ndarray, path: Path) -> None:
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.save(file, values)
 
 
 def row_path(folder: Path, image_id: str) -> Path:
@@ -75,7 +89,7 @@ def row_path(folder: Path, image_id: str) -> Path:
     return path.with_name(path.name.removesuffix(".png") + ".npy")
 
 
-class PictureWriter:
+class PictureWriter(_FileWriter):
     """Saves every picture of one model as it comes by, also those that were not attacked, as they are.
 
     So a folder holds the whole set, and accuracy on it is adversarial accuracy.
@@ -85,22 +99,8 @@ class PictureWriter:
         model: The model's display name.
     """
 
-    def __init__(self, folder: Path, *, model: str) -> None:
-        self.folder = folder
-        self.model = model
+    def _path(self, folder: Path, image_id: str) -> Path:
+        return image_path(folder, image_id)
 
-    def write(
-        self,
-        batch: Mapping[str, Any],
-        adversarial_images: np.ndarray,
-        *,
-        attack: str,
-        norm: str,
-        epsilon: float,
-    ) -> None:
-        """Saves a batch."""
-        folder = image_folder(self.folder, model=self.model, attack=attack, norm=norm, epsilon=epsilon)
-        for image_id, image in zip(batch["image_id"], adversarial_images, strict=True):
-            path = image_path(folder, str(image_id))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_png(image, path)
+    def _save(self, values: np.ndarray, path: Path) -> None:
+        save_png(values, path)
