@@ -19,6 +19,8 @@ CARD = "model_card.json"
 MODEL_FILE = "model.keras"
 
 # What tables, figures and the report take from the card of a run.
+# Of cards that are understood; later ones may mean other things by the same names.
+_CARD_VERSION = 1
 _CARD_FIELDS = {
     "model": str,
     "model_options": dict,
@@ -178,7 +180,7 @@ def read_card(path: Path) -> dict[str, Any]:
     """Reads a run's model card.
 
     Raises:
-        InputError: If it is damaged: no JSON, or without what is taken from it.
+        InputError: If it is damaged: no JSON, or without what is taken from it; or of another version.
     """
     try:
         card = json.loads(path.read_text())
@@ -186,6 +188,12 @@ def read_card(path: Path) -> dict[str, Any]:
         raise InputError(f"model card {path} is damaged ({first_line(error)}); train again") from error
     if not isinstance(card, dict):
         raise InputError(f"model card {path} is damaged (not a JSON object); train again")
+    if card.get("format_version", _CARD_VERSION) != _CARD_VERSION:
+        raise InputError(
+            f"model card {path} is of version {card['format_version']!r}, and this program knows version"
+            f" {_CARD_VERSION}; use the version of bioattack that wrote it, or give"
+            f" {path.parent / 'saved_model'} itself, which needs no card"
+        )
     unfit = [name for name, kind in _CARD_FIELDS.items() if not isinstance(card.get(name), kind)]
     if unfit:
         raise InputError(

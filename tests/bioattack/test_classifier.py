@@ -354,6 +354,24 @@ def test_card_without_what_the_report_takes_from_it_is_refused(tmp_path, card, u
     assert load_classifier(tmp_path / "saved_model").class_names is None
 
 
+def test_card_of_another_version_is_refused(tmp_path):
+    save_run(tmp_path, card=CARD | {"format_version": 2})
+    with pytest.raises(InputError, match="is of version 2, and this program knows version 1"):
+        load_classifier(tmp_path)
+    assert load_classifier(tmp_path / "saved_model").class_names is None
+
+
+def test_one_of_many_models_is_taken_without_its_export(tmp_path):
+    (tmp_path / "model_card.json").write_text(json.dumps(CARD))
+    model = brightness_model()
+    model.save(tmp_path / "model.keras")
+    classifier = load_classifier(tmp_path)
+    images = np.random.default_rng(0).random((2, *SHAPE), dtype=np.float32)
+    np.testing.assert_array_equal(classifier.logits(images), model(images))
+    assert list(classifier.class_names) == CARD["class_names"]
+    assert classifier.fingerprint == load_classifier(tmp_path / "model.keras").fingerprint
+
+
 def test_integer_images_are_refused():
     with pytest.raises(ValueError, match=r"images must be float32 in \[0, 1\]\. Received: dtype=uint8"):
         load_classifier(brightness_model()).logits(np.zeros((1, *SHAPE), "uint8"))
