@@ -191,6 +191,9 @@ UNFIT = {
     "gives probabilities .*--outputs probabilities": lambda model: (
         lambda images: tf.nn.softmax(model(images))
     ),
+    "gives its decision .*so that it gives logits": lambda model: (
+        lambda images: tf.one_hot(tf.argmax(model(images), axis=1), CLASSES)
+    ),
     r"no gradient with respect to the pictures \(something": lambda model: (
         lambda images: model(tf.round(images * 255) / 255)
     ),
