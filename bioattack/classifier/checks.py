@@ -220,8 +220,8 @@ def _check_not_probabilities(classifier: Classifier, logits: np.ndarray) -> None
     elif logits.min() >= 0 and logits.max() <= 1 and np.abs(logits.sum(1) - 1).max() <= _SUM_TOLERANCE:
         if np.isin(logits, (0, 1)).all():
             raise InputError(
-                f"model {classifier.name} gives its decision (1 for one class and 0 for the others), which has "
-                "no gradient to attack by; save the model so that it gives logits"
+                f"model {classifier.name} gives its decision (1 for one class and 0 for the others), which "
+                "has no gradient to attack by; save the model so that it gives logits"
             )
         raise InputError(
             f"model {classifier.name} gives probabilities (every row lies in [0, 1] and adds up to 1), and a "
