@@ -67,5 +67,5 @@ def test_command_says_how_it_would_train(small_records, tmp_path, capsys):
     )
     flags = ["--config", tmp_path / "run.toml", "--data", small_records, "--output", tmp_path / "run"]
     assert main([*map(str, flags), "--training-options.epsilon", "5e-1", "--dry-run"]) == 0
-    expected = "  training pgd: epsilon 0.5, num_steps 3, relative_step 0.25, has_random_start true, norm l2"
-    assert expected in capsys.readouterr().out.splitlines()
+    options = "epsilon 0.5, num_steps 3, relative_step 0.25, has_random_start true, norm l2, perturb valid"
+    assert f"  training pgd: {options}" in capsys.readouterr().out.splitlines()
