@@ -12,7 +12,7 @@ import inspect
 import math
 import random
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -246,12 +246,13 @@ def lengths_in(perturbations: np.ndarray, norm: str) -> np.ndarray:
     flat = np.abs(
         np.asarray(perturbations, np.float64).reshape(len(perturbations), math.prod(perturbations.shape[1:]))
     )
-    return {
+    lengths: dict[str, Callable[[], np.ndarray]] = {
         "l0": lambda: np.count_nonzero(flat, axis=1).astype(np.float64),
         "l1": lambda: flat.sum(1),
         "l2": lambda: np.sqrt((flat**2).sum(1)),
         "linf": lambda: flat.max(1, initial=0.0),
-    }[norm]()
+    }
+    return lengths[norm]()
 
 
 def into_ball(images: np.ndarray, found: np.ndarray, *, epsilon: float, norm: str) -> np.ndarray:

@@ -73,13 +73,13 @@ def _places(evidence: Evidence) -> Iterator[tuple[str, np.ndarray]]:
     images, random = evidence.images, np.random.default_rng(evidence.seed)
     yield "the pictures themselves", images
     yield "black, white and grey", np.stack([np.full_like(images[0], level) for level in (0, 1, 0.5)])
-    yield "the corners of the pixel range", np.round(images).astype(np.float32)
-    yield "random corners", random.integers(0, 2, images.shape).astype(np.float32)
-    direction = np.sign(np.nan_to_num(evidence.gradients(images, loss="cross-entropy")))
+    yield "the corners of the pixel range", (images > 0.5).astype(np.float32)
+    yield "random corners", np.asarray(random.integers(0, 2, images.shape), np.float32)
+    direction: np.ndarray = np.sign(np.nan_to_num(evidence.gradients(images, loss="cross-entropy")))
     for epsilon in (LADDER[5], LADDER[7]):
         step = np.float32(epsilon)
         yield f"one step of {epsilon:.2g}", np.clip(images + step * direction, 0, 1)
-        noise = random.uniform(-step, step, images.shape).astype(np.float32)
+        noise = np.asarray(random.uniform(-step, step, images.shape), np.float32)
         yield f"noise of {epsilon:.2g}", np.clip(images + noise, 0, 1)
 
 
@@ -94,14 +94,14 @@ def check_zero_gradient(evidence: Evidence) -> Finding:
     total = evidence.num_images
     if is_more_than(int(none.sum()), total, tolerated=MARGIN):
         sentence = (
-            f"At {share(none.sum(), total)} of the pictures the gradient is lost on its way to the input, so "
-            "that an attack along it finds nothing, which is not robustness: look for rounding, casts or "
+            f"At {share(int(none.sum()), total)} of the pictures the gradient is lost on its way to the "
+            "input, so that an attack along it finds nothing, which is not robustness: look for rounding, casts or "
             "stopped gradients, and attack through a differentiable stand-in or without gradients."
         )
         return Finding(FAILS, sentence, total, figures)
     if is_more_than(int((none | only).sum()), total, tolerated=MARGIN):
         sentence = (
-            f"At {share((none | only).sum(), total)} of the pictures the model is so sure that float32 "
+            f"At {share(int((none | only).sum()), total)} of the pictures the model is so sure that float32 "
             "loses the gradient of the plain cross-entropy: use an attack on the margin of the logits, "
             "or divide the logits by a constant."
         )
