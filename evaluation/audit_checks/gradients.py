@@ -95,8 +95,8 @@ def check_zero_gradient(evidence: Evidence) -> Finding:
     if is_more_than(int(none.sum()), total, tolerated=MARGIN):
         sentence = (
             f"At {share(int(none.sum()), total)} of the pictures the gradient is lost on its way to the "
-            "input, so that an attack along it finds nothing, which is not robustness: look for rounding, casts "
-            "or stopped gradients, and attack through a differentiable stand-in or without gradients."
+            "input, so that an attack along it finds nothing, which is not robustness: look for rounding, "
+            "casts or stopped gradients, and attack through a differentiable stand-in or without gradients."
         )
         return Finding(FAILS, sentence, total, figures)
     if is_more_than(int((none | only).sum()), total, tolerated=MARGIN):
