@@ -14,10 +14,10 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from bioattack.errors import InputError
 from bioattack.evaluation.income_facts import world_facts
@@ -27,14 +27,15 @@ from bioattack.fairness.income_regression import regress_on_income
 from bioattack.files import replacing
 from bioattack.tfrecords_builder import schema
 from bioattack.tfrecords_builder.reading import Records, open_records
+from bioattack.tfrecords_builder.selection import read_names
 from bioattack.training.many import ManyResult, no_preparation, tell_nobody, train_many
-from bioattack.training.many_config import ManyConfig, check_many, ensemble_members
+from bioattack.training.many_config import ManyConfig, Member, check_many, ensemble_members
 from bioattack.training.many_folder import PROBABILITIES
 
 MODELS, COUNTRIES = "models.csv", "countries.csv"
 COUNTRY = "country"
 
-_PARSED_AT_ONCE = 2048
+Tables: TypeAlias = tuple[tuple[Path, ...], tuple[str, ...]]
 
 
 def train_ensemble(
@@ -55,18 +56,42 @@ def train_ensemble(
         RecordsError: If the records cannot be read.
     """
     check_many(config)
-    members = ensemble_members(config)
+
+    def write(names: Sequence[str]) -> Tables:
+        return write_ensemble_tables(config.output, names, data=config.data)
+
+    return train_members(config, ensemble_members(config), write=write, prepare=prepare, tell=tell)
+
+
+def train_members(
+    config: ManyConfig,
+    members: Sequence[Member],
+    *,
+    write: Callable[[Sequence[str]], Tables],
+    prepare: Callable[[], None],
+    tell: Callable[[str], None],
+) -> ManyResult:
+    """Trains many models and writes the tables of those that are finished.
+
+    Args:
+        config: Where to, and how many at a time.
+        members: The models.
+        write: From the names of the finished ones to their tables, and sentences on them.
+        prepare: As for ``train_many``.
+        tell: As for ``train_many``.
+
+    Raises:
+        InputError: As ``train_many``.
+    """
     outcomes = train_many(members, output=config.output, jobs=config.num_jobs, prepare=prepare, tell=tell)
     result = ManyResult(tuple(outcomes))
     if not result.finished:
         return result
-    tables, notes = write_ensemble_tables(config.output, result.finished, data=config.data)
+    tables, notes = write(result.finished)
     return dataclasses.replace(result, tables=tables, notes=notes)
 
 
-def write_ensemble_tables(
-    output: Path, names: Sequence[str], *, data: Path
-) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+def write_ensemble_tables(output: Path, names: Sequence[str], *, data: Path) -> Tables:
     """Writes ``models.csv`` and, where the records have countries, ``countries.csv``.
 
     Args:
@@ -137,7 +162,7 @@ def country_table(output: Path, names: Sequence[str], *, records: Records) -> pd
     Raises:
         InputError: If a model was tested on another number of pictures.
     """
-    labels, countries = _labels_and_countries(records)
+    countries, labels = read_names(records, "test", field=schema.group_field(COUNTRY))
     parts = []
     for name in names:
         answers = np.load(output / name / PROBABILITIES, mmap_mode="r").argmax(axis=1)
@@ -150,20 +175,6 @@ def country_table(output: Path, names: Sequence[str], *, records: Records) -> pd
         counted = rows.groupby("country", sort=True)["is_right"].agg(accuracy="mean", n="size").reset_index()
         parts.append(counted.assign(model=name)[["model", "country", "accuracy", "n"]])
     return pd.concat(parts, ignore_index=True)
-
-
-def _labels_and_countries(records: Records) -> tuple[np.ndarray, np.ndarray]:
-    """Both ``(pictures,)``, in the stored order, without decoding a picture."""
-    label, country = schema.LABEL, schema.group_field(COUNTRY)
-    if records.table is not None:
-        label, country = schema.row_field(label), schema.row_field(country)
-    fields = {label: tf.io.FixedLenFeature([], tf.int64), country: tf.io.FixedLenFeature([], tf.string)}
-    parsed = [
-        tf.io.parse_example(window, fields) for window in records.serialised("test").batch(_PARSED_AT_ONCE)
-    ]
-    labels = np.concatenate([window[label].numpy() for window in parsed])
-    texts = [text.decode() for window in parsed for text in window[country].numpy()]
-    return labels, np.array(texts, object)
 
 
 def slope_table(countries: Path) -> pd.DataFrame:

@@ -14,7 +14,6 @@ The output folder of ``bioattack-train --leave-one-out``::
 Each run folder has ``test_probabilities.npy``: float32 ``(test images, classes)``, in the stored order.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,12 +22,12 @@ import numpy as np
 import pandas as pd
 
 from bioattack.errors import InputError
-from bioattack.evaluation.ensemble import MODELS, model_table, write_table
+from bioattack.evaluation.ensemble import MODELS, Tables, model_table, train_members, write_table
 from bioattack.fairness.leave_one_out import LeaveOneOut, LeaveOneOutScore
 from bioattack.fairness.score_intervals import Drawing
 from bioattack.tfrecords_builder.reading import open_records
 from bioattack.tfrecords_builder.selection import read_names
-from bioattack.training.many import ManyResult, no_preparation, tell_nobody, train_many
+from bioattack.training.many import ManyResult, no_preparation, tell_nobody
 from bioattack.training.many_config import FULL, WAYS, ManyConfig, check_many, left_out_members
 from bioattack.training.many_folder import PROBABILITIES, read_member_card
 
@@ -57,12 +56,11 @@ def train_left_out(
     """
     check_many(config)
     members = left_out_members(config, draw_left_out(config))
-    outcomes = train_many(members, output=config.output, jobs=config.num_jobs, prepare=prepare, tell=tell)
-    result = ManyResult(tuple(outcomes))
-    if not result.finished:
-        return result
-    tables, notes = write_left_out_tables(config.output, result.finished)
-    return dataclasses.replace(result, tables=tables, notes=notes)
+
+    def write(names: Sequence[str]) -> Tables:
+        return write_left_out_tables(config.output, names)
+
+    return train_members(config, members, write=write, prepare=prepare, tell=tell)
 
 
 def draw_left_out(config: ManyConfig) -> tuple[str, ...]:
@@ -174,7 +172,7 @@ def score_left_out(output: Path, drawing: Drawing | None = None) -> dict[str, li
     return {way: answers.scores(drawing) for way, answers in gather_left_out(output).items()}
 
 
-def write_left_out_tables(output: Path, names: Sequence[str]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+def write_left_out_tables(output: Path, names: Sequence[str]) -> Tables:
     """Writes ``models.csv`` and ``leave_one_out.csv``.
 
     Args:

@@ -121,13 +121,16 @@ def select(
     )
 
 
-def read_names(records: "Records", split: str, *, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def read_names(
+    records: "Records", split: str, *, limit: int | None = None, field: str = schema.FILENAME
+) -> tuple[np.ndarray, np.ndarray]:
     """Reads the names and labels of a split in the stored order, without decoding anything.
 
     Args:
         records: An open folder.
         split: ``"train"`` or ``"test"``.
         limit: Only the first so many.
+        field: Another text of the records in place of the name, such as ``schema.group_field("country")``.
 
     Returns:
         Names, Python strings, and int64 labels, ``(records,)`` each.
@@ -137,15 +140,19 @@ def read_names(records: "Records", split: str, *, limit: int | None = None) -> t
     """
     serialised = records.serialised(split, limit=limit).batch(_SCAN_BATCH)
     parsed = [
-        tuple(value.numpy() for value in _parse_names(window, is_table=records.table is not None))
+        tuple(
+            value.numpy() for value in _parse_names(window, is_table=records.table is not None, field=field)
+        )
         for window in serialised
     ]
     names = np.array([name.decode() for some, _ in parsed for name in some], object)
     return names, np.concatenate([labels for _, labels in parsed])
 
 
-def _parse_names(serialised: tf.Tensor, *, is_table: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    name, label = schema.FILENAME, schema.LABEL
+def _parse_names(
+    serialised: tf.Tensor, *, is_table: bool, field: str = schema.FILENAME
+) -> tuple[tf.Tensor, tf.Tensor]:
+    name, label = field, schema.LABEL
     if is_table:
         name, label = schema.row_field(name), schema.row_field(label)
     features = {name: tf.io.FixedLenFeature([], tf.string), label: tf.io.FixedLenFeature([], tf.int64)}

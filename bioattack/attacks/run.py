@@ -103,7 +103,7 @@ def make_engine(
     return Engine(
         AttackedModel(classifier, num_draws=request.num_draws),
         attack,
-        search=_search(request),
+        search=make_search(request),
         attempts=Attempts(request.num_restarts, num_targets, request.target),
         batch_size=batch_size,
         seed=seed,
@@ -162,7 +162,15 @@ def attack_images(
     return _gather(results, engine.search, engine.statistics)
 
 
-def _search(request: AttackRequest) -> Search:
+def make_search(request: AttackRequest) -> Search:
+    """Makes what decides at which radius each image is attacked next.
+
+    Args:
+        request: What is asked.
+
+    >>> make_search(AttackRequest("pgd-unbounded")).reported_epsilons
+    (inf,)
+    """
     if not request.has_radius:
         return NoRadius()
     if request.least_epsilon_width is None:

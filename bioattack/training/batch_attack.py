@@ -14,16 +14,15 @@ from bioattack.attacks.losses import cross_entropy
 from bioattack.attacks.measured_distance import check_distance_fits, choose_distance
 from bioattack.attacks.registry import DISTANCE_ATTACKS
 from bioattack.attacks.request import AttackRequest
-from bioattack.attacks.run import make_attack
-from bioattack.attacks.searches import Attempts, EpsilonLadder, NoRadius, Search
+from bioattack.attacks.run import make_attack, make_search
+from bioattack.attacks.searches import Attempts
 from bioattack.classifier import load_classifier
-from bioattack.training.options import DroOptions
+from bioattack.training.options import LONGEST_WAY, DroOptions
 
 # Measure what they keep small in a distance that they are told.
 _TAKING_A_DISTANCE = ("lagrangian", "ppgd", "lpa")
 _WITH_STEP_LENGTH = ("lagrangian", "pgd-unbounded")
 _ONE_STEP = ("fgsm", "ssim-newton")
-_LONGEST_WAY = 2.5
 
 
 def make_request(options: DroOptions) -> AttackRequest:
@@ -47,7 +46,7 @@ def make_request(options: DroOptions) -> AttackRequest:
     if options.attack not in DISTANCE_ATTACKS:
         settings |= {"norm": options.norm, "epsilons": (options.epsilon,)}
     if options.attack in ("bim", "pgd", "mifgsm"):
-        settings["relative_step"] = _LONGEST_WAY / options.num_steps
+        settings["relative_step"] = LONGEST_WAY / options.num_steps
     if options.attack == "pgd":
         # It begins at the picture that was drawn, which may have been attacked before.
         settings["has_random_start"] = False
@@ -193,7 +192,7 @@ class BatchAttack:
         engine = StartedEngine(
             AttackedModel(self.classifier),
             self.attack,
-            search=self._search(),
+            search=make_search(self.request),
             attempts=Attempts(1, self.attack.num_targets, None),
             batch_size=self.batch_size,
             seed=self.seed,
@@ -209,9 +208,6 @@ class BatchAttack:
         results = [result for complete in engine.run([stream]) for result in complete]
         self.counts = [engine.num_judged, engine.num_over]
         return results
-
-    def _search(self) -> Search:
-        return EpsilonLadder(self.request.epsilons) if self.request.has_radius else NoRadius()
 
     def _as_judged(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """The logits, but for pictures that are wrong by less than the confidence, which are attacked too.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +123,19 @@ class ChunkNotes:
 
     def _index_path(self, chunk: Chunk) -> Path:
         return self.scratch / f"chunk-{chunk.number:05d}.npy"
+
+
+def count_classes(notes: Iterable[Mapping[str, Any]], num_classes: int) -> tuple[int, ...]:
+    """Adds up how many records of each class are in chunks.
+
+    Args:
+        notes: As ``ChunkNotes.read`` gives them.
+        num_classes: Of the records.
+
+    >>> count_classes([{"labels": [2, 1]}, {"labels": [0, 0, 4]}], 4)
+    (2, 1, 4, 0)
+    """
+    counts = np.zeros(num_classes, np.int64)
+    for note in notes:
+        counts[: len(note["labels"])] += note["labels"]
+    return tuple(counts.tolist())

@@ -35,7 +35,7 @@ from bioattack.training.adversarial_folder import SCRATCH, SUMMARY, write_manife
 from bioattack.training.batch_attack import BatchAttack, cost_name
 from bioattack.training.classifier_training import ClassifierTraining
 from bioattack.training.config import TrainPlan
-from bioattack.training.dataset_chunks import Chunk, ChunkNotes, plan_chunks
+from bioattack.training.dataset_chunks import Chunk, ChunkNotes, count_classes, plan_chunks
 from bioattack.training.dro_round import AttackedDraws, DrawnBatch, RoundDraws
 from bioattack.training.dro_summary import SUMS, summarise
 from bioattack.training.model_card import weights_sha256
@@ -115,6 +115,7 @@ class DatasetMaker:
             {name: value for name, value in dataclasses.asdict(self.options).items() if name != "dataset"}
         )
         self.clean: Iterator[bytes] = iter(())
+        self.draws: tuple[int, RoundDraws] | None = None
 
     def make(self) -> None:
         """Makes what is missing, and gives the classifier its weights back.
@@ -207,7 +208,12 @@ class DatasetMaker:
         return labels, sums
 
     def _draws(self, round_number: int) -> RoundDraws:
-        """What a round draws from the dataset as it was when the round began."""
+        """What a round draws from the dataset as it was when the round began; the same for all its chunks."""
+        if self.draws is None or self.draws[0] != round_number:
+            self.draws = round_number, self._draw(round_number)
+        return self.draws[1]
+
+    def _draw(self, round_number: int) -> RoundDraws:
         chunks = self.notes.chunks
         first = next(other.number for other in chunks if other.round == round_number)
         names = [self.notes.shard_path(other).name for other in chunks[:first]]
@@ -284,14 +290,11 @@ class DatasetMaker:
         )
         with replacing(self.folder / SUMMARY) as partial:
             partial.write_text(json.dumps(summary, indent=1) + "\n")
-        per_class = np.zeros(self.records.num_classes, np.int64)
-        for _, note in notes:
-            per_class[: len(note["labels"])] += note["labels"]
         write_manifest(
             self.folder,
             records=self.records,
             kind=KIND,
             shards=tuple(note["shard"] for _, note in notes),
-            per_class=tuple(per_class.tolist()),
+            per_class=count_classes((note for _, note in notes), self.records.num_classes),
             settings=self.settings,
         )

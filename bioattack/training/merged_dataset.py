@@ -31,11 +31,10 @@ from bioattack.tfrecords_builder.reading import Records
 from bioattack.tfrecords_builder.weighted_shards import WeightedShard, writing_shard
 from bioattack.training.adversarial_folder import SCRATCH, SUMMARY, check_settings, write_manifest
 from bioattack.training.config import TrainPlan
-from bioattack.training.dataset_chunks import Chunk, ChunkNotes, plan_chunks
-from bioattack.training.options import MergedOptions
+from bioattack.training.dataset_chunks import Chunk, ChunkNotes, count_classes, plan_chunks
+from bioattack.training.options import LONGEST_WAY, MergedOptions
 
 KIND = "merged"
-_LONGEST_WAY = 2.5
 
 
 def copy_name(name: str) -> str:
@@ -140,7 +139,7 @@ class _Maker:
             norm="linf",
             epsilons=(options.epsilon,),
             num_steps=options.num_steps,
-            relative_step=_LONGEST_WAY / options.num_steps,
+            relative_step=LONGEST_WAY / options.num_steps,
             has_random_start=True,
             judged="any",
             bounds=None if records.table is None else row_bounds(records.table, perturb=options.perturb),
@@ -244,15 +243,12 @@ class _Maker:
         }
         with replacing(self.folder / SUMMARY) as partial:
             partial.write_text(json.dumps(summary, indent=1) + "\n")
-        per_class = np.zeros(self.records.num_classes, np.int64)
-        for note in notes:
-            per_class[: len(note["labels"])] += note["labels"]
         write_manifest(
             self.folder,
             records=self.records,
             kind=KIND,
             shards=tuple(note["shard"] for note in notes),
-            per_class=tuple(per_class.tolist()),
+            per_class=count_classes(notes, self.records.num_classes),
             settings=_settings(self.classifier, self.plan, self.records),
         )
 

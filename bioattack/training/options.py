@@ -10,6 +10,8 @@ from bioattack.distances.registry import DISTANCES
 from bioattack.errors import InputError
 
 NORMS = ("linf", "l2", "rms", "l1")
+#: Steps of an attack in a ball that is made once are together so many epsilons long.
+LONGEST_WAY = 2.5
 WEIGHTINGS = ("both", "sampling", "loss")
 REFERENCES = ("origin", "drawn")
 
