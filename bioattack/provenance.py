@@ -3,7 +3,9 @@
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from bioattack._version import __version__
 
@@ -21,6 +23,26 @@ def versions() -> dict[str, str]:
         "bioattack": __version__,
         **{package: importlib.metadata.version(package) for package in _PACKAGES},
     }
+
+
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], *, ignored: Collection[str] = ()
+) -> list[str]:
+    """Says in words what two sets of settings differ in.
+
+    Args:
+        before: What something was made with.
+        now: What is asked for.
+        ignored: Names that do not count.
+
+    >>> differences({"seed": 1}, {"seed": 2, "limit": 5})
+    ['seed = 1 before and 2 now', 'limit = none before and 5 now']
+    """
+    return [
+        f"{name} = {before.get(name, 'none')} before and {now.get(name, 'none')} now"
+        for name in dict.fromkeys([*now, *before])
+        if name not in ignored and before.get(name) != now.get(name)
+    ]
 
 
 def git_commit() -> str | None:

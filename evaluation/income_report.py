@@ -5,17 +5,15 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from bioattack.evaluation import income_words as words
 from bioattack.evaluation.income_figures import IMAGES, SLOPES, accuracy_name
 from bioattack.evaluation.income_sets import PRETRAINED
+from bioattack.evaluation.pages import page_environment
 from bioattack.fairness.income_regression import COVARIANCE_WORDS, LOGARITHM_WORDS
 
 if TYPE_CHECKING:
     from bioattack.evaluation.income import IncomeAnswer
 
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
 _MAX_ROWS = 12
 _TRUTHS = {"counts": "counts alone do (binomial)", "equal": "alike in all countries"}
 
@@ -31,15 +29,8 @@ def write_income_report(path: Path, summary: dict[str, Any], answer: "IncomeAnsw
     Returns:
         The path. The same input gives the same bytes.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     content = report_content(summary, answer, path.parent / "figures")
-    path.write_text(environment.get_template("income.html.j2").render(content), encoding="utf-8")
+    path.write_text(page_environment().get_template("income.html.j2").render(content), encoding="utf-8")
     return path
 
 

@@ -19,6 +19,7 @@ from bioattack.evaluation.results import (
     TABLES,
 )
 from bioattack.files import PARTIAL_MARK, only_writer, replacing
+from bioattack.provenance import differences
 
 FIGURES, REPORT = "figures", "report.html"
 UNFINISHED, IDENTITY = "unfinished", "identity.json"
@@ -65,14 +66,9 @@ def compare_output(output: Path, identity: dict[str, Any]) -> None:
     before = _read_identity(output)
     if before is None:
         return
-    differences = [
-        f"{name} = {before.get(name, 'none')} before and {identity.get(name, 'none')} now"
-        for name in dict.fromkeys([*identity, *before])
-        if before.get(name) != identity.get(name)
-    ]
-    if differences:
+    if found := differences(before, identity):
         raise InputError(
-            f"--output: {output} holds results of {', '.join(differences)}; repeat its command to go "
+            f"--output: {output} holds results of {', '.join(found)}; repeat its command to go "
             "on with it, give another --output, or --overwrite to replace it"
         )
 

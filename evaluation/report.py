@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.ext import Extension
 from markupsafe import Markup
 
@@ -44,6 +43,7 @@ from bioattack.evaluation.findings import (
     rows_at,
 )
 from bioattack.evaluation.group_report import groups_content
+from bioattack.evaluation.pages import page_environment
 from bioattack.evaluation.paired import compare_models
 from bioattack.evaluation.results import EXAMPLES, epsilon_words, read_examples, read_results, read_summary
 from bioattack.evaluation.vision_report import looks_content
@@ -54,7 +54,6 @@ _JUDGED_WORDS = {
     "any": "if the model errs at any step of the attack",
     "last": "if the model errs at the last step of the attack",
 }
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def write_report(output: Path) -> Path:
@@ -69,14 +68,7 @@ def write_report(output: Path) -> Path:
     """
     output = Path(output)
     content = report_content(output)
-    environment = Environment(
-        extensions=[_WordsOfRows] if content["of_rows"] else [],
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(extensions=[_WordsOfRows] if content["of_rows"] else [])
     page = environment.get_template("report.html.j2").render(content)
     path = output / "report.html"
     temporary = path.with_name(".report.html.partial")

@@ -151,9 +151,18 @@ def _probabilities(logits: np.ndarray, columns: Sequence[str], *, is_known: bool
     """The softmax of the logits, a column for each class; NaN where it is not asked for."""
     if not is_known:
         return dict.fromkeys(columns, np.full(len(logits), np.nan))
-    powers = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    shares = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+    shares = softmax(logits).astype(np.float32)
     return {name: shares[:, label] for label, name in enumerate(columns)}
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Gives the probabilities of logits ``(batch, classes)``, in float64.
+
+    >>> softmax(np.array([[0.0, 0.0]])).tolist()
+    [[0.5, 0.5]]
+    """
+    powers = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
 def better_rows(

@@ -5,12 +5,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from bioattack.evaluation import scores_words as words
+from bioattack.evaluation.pages import page_environment
 from bioattack.evaluation.scores_figures import figure_list
 
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
 _INTERVALS = {
     "bounds": "Intervals are bounds that hold with ties between groups and without (wider than the plain "
     "bootstrap's with them); for differences between models, images are drawn in pairs.",
@@ -31,15 +29,8 @@ def write_scores_report(path: Path, summary: dict[str, Any]) -> Path:
     Returns:
         The path. The same input gives the same bytes.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     content = report_content(summary, path.parent / "figures")
-    path.write_text(environment.get_template("scores.html.j2").render(content), encoding="utf-8")
+    path.write_text(page_environment().get_template("scores.html.j2").render(content), encoding="utf-8")
     return path
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from bioattack.errors import InputError
 from bioattack.files import PARTIAL_MARK, replacing
-from bioattack.provenance import versions
+from bioattack.provenance import differences, versions
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import MANIFEST_NAME, Manifest, Shard, SplitInfo
 from bioattack.tfrecords_builder.reading import Records, open_records
@@ -40,14 +40,9 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     except ValueError as error:
         raise InputError(f"{path} cannot be read ({error}); remove {folder} and start again") from None
     now = json.loads(json.dumps(settings))
-    differences = [
-        f"{name} = {before.get(name, 'none')} before and {now.get(name, 'none')} now"
-        for name in dict.fromkeys([*now, *before])
-        if before.get(name) != now.get(name)
-    ]
-    if differences:
+    if found := differences(before, now):
         raise InputError(
-            f"{folder} holds an adversarial dataset with {', '.join(differences)}; repeat its settings to go"
+            f"{folder} holds an adversarial dataset with {', '.join(found)}; repeat its settings to go"
             " on with it, or give another --output, or --overwrite to replace the run"
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 from bioattack.classifier import read_card
 from bioattack.errors import InputError
 from bioattack.files import PARTIAL_MARK, only_writer, remove_partials, replacing
+from bioattack.provenance import differences
 from bioattack.training.config import TrainPlan, to_toml
 
 MODEL, SAVED_MODEL, CARD = "model.keras", "saved_model", "model_card.json"
@@ -51,14 +52,9 @@ def _compare_settings(run: Path, plan: TrainPlan) -> None:
             f"{run / CONFIG} cannot be read ({error}); give --overwrite to start again"
         ) from None
     now = tomllib.loads(to_toml(plan.settings()))
-    differences = [
-        f"{name} = {before.get(name, 'none')} before and {now.get(name, 'none')} now"
-        for name in dict.fromkeys([*now, *before])
-        if name not in _NOT_COMPARED and before.get(name) != now.get(name)
-    ]
-    if differences:
+    if found := differences(before, now, ignored=_NOT_COMPARED):
         raise InputError(
-            f"--output: {run} holds a run with {', '.join(differences)}; repeat its settings to go on with"
+            f"--output: {run} holds a run with {', '.join(found)}; repeat its settings to go on with"
             " it, give another --output, or --overwrite to replace it"
         )
 

@@ -1,13 +1,14 @@
 """Attacks the networks of the experiments on fairness, each measurement once in an output folder."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bioattack.attacks.engine import ImageResult
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.row_bounds import row_bounds
 from bioattack.attacks.run import make_engine
@@ -23,6 +24,7 @@ from bioattack.evaluation.reproduce.fairness_sizes import (
     subject_of,
 )
 from bioattack.evaluation.reproduce.workplace import ATTACKS, MEASUREMENTS, Workplace
+from bioattack.evaluation.rows import softmax
 from bioattack.files import replacing
 
 _BATCH_SIZE = 500
@@ -109,27 +111,35 @@ def _attack(workplace: Workplace, attacked: Attacked, what: str, **settings: Any
     return output
 
 
-def transfer(workplace: Workplace, standard: Attacked, robust: Attacked) -> pd.DataFrame:
-    """Shows one network the adversarial examples of another, at the radius of training.
+def transfer(
+    workplace: Workplace, standard: Attacked, networks: Sequence[Attacked]
+) -> dict[str, pd.DataFrame]:
+    """Shows networks the adversarial examples of another one, at the radius of training.
 
     Args:
         workplace: Where the results go.
-        standard: The network that is attacked; what it gets wrong is left as it is.
-        robust: The network that is shown what comes of it.
+        standard: The network that is attacked, once for all; what it gets wrong is left as it is.
+        networks: Those that are shown what comes of it.
 
     Returns:
-        One row for each picture: ``image_id, label, is_right``, whether ``robust`` is right about it.
+        For the name of each, one row for each picture: ``image_id, label, is_right``.
     """
-    path = workplace.output / MEASUREMENTS / f"fairness-transfer-{robust.name}.csv"
-    if not path.is_file():
-        workplace.say(f"adversarial examples of {standard.name} shown to {robust.name}")
-        path.parent.mkdir(exist_ok=True)
-        with replacing(path) as partial:
-            _transfer(workplace, standard, robust).to_csv(partial, index=False, lineterminator="\n")
-    return pd.read_csv(path, dtype={"image_id": str})
+    folder = workplace.output / MEASUREMENTS
+    paths = {network.name: folder / f"fairness-transfer-{network.name}.csv" for network in networks}
+    missing = [network for network in networks if not paths[network.name].is_file()]
+    if missing:
+        names = ", ".join(network.name for network in missing)
+        workplace.say(f"adversarial examples of {standard.name} shown to {names}")
+        folder.mkdir(exist_ok=True)
+        for name, table in _transfer(workplace, standard, missing).items():
+            with replacing(paths[name]) as partial:
+                table.to_csv(partial, index=False, lineterminator="\n")
+    return {name: pd.read_csv(path, dtype={"image_id": str}) for name, path in paths.items()}
 
 
-def _transfer(workplace: Workplace, standard: Attacked, robust: Attacked) -> pd.DataFrame:
+def _transfer(
+    workplace: Workplace, standard: Attacked, networks: Sequence[Attacked]
+) -> dict[str, pd.DataFrame]:
     records = workplace.pictures
     subject = subject_of(records)
     limit = sizes_of(workplace.config, subject).test_limit
@@ -141,21 +151,23 @@ def _transfer(workplace: Workplace, standard: Attacked, robust: Attacked) -> pd.
         batch_size=_BATCH_SIZE,
         seed=workplace.config.seed,
     )
-    other = _load(robust)
+    others = {network.name: _load(network) for network in networks}
     batches = records.examples("test", batch_size=_BATCH_SIZE, limit=limit).as_numpy_iterator()
-    tables = []
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in others}
     for results in filter(None, engine.run(_named(batches))):
-        shown = [
-            found.required_image()
-            if result.outcomes and (found := result.outcomes[0].finding) is not None
-            else result.image.pixels
-            for result in results
-        ]
+        shown = np.stack([_shown(result) for result in results])
         labels = np.array([result.image.label for result in results])
-        is_right = other.logits(np.stack(shown)).numpy().argmax(1) == labels
-        ids = [result.image.image_id for result in results]
-        tables.append(pd.DataFrame({"image_id": ids, "label": labels, "is_right": is_right}))
-    return pd.concat(tables, ignore_index=True)
+        facts = {"image_id": [result.image.image_id for result in results], "label": labels}
+        for name, other in others.items():
+            is_right = other.logits(shown).numpy().argmax(1) == labels
+            tables[name].append(pd.DataFrame(facts | {"is_right": is_right}))
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+
+
+def _shown(result: ImageResult) -> np.ndarray:
+    """What came of an attack; the picture as it is where nothing did."""
+    finding = result.outcomes[0].finding if result.outcomes else None
+    return result.image.pixels if finding is None else finding.required_image()
 
 
 def _load(attacked: Attacked) -> Classifier:
@@ -219,15 +231,8 @@ def _predictions(workplace: Workplace, attacked: Attacked) -> pd.DataFrame:
     for batch in records.examples("test", batch_size=_BATCH_SIZE, limit=limit).as_numpy_iterator():
         inputs = batch["image"] if "image" in batch else batch["features"]
         groups = {name: [value.decode() for value in batch[f"group_{name}"]] for name in records.groups}
-        found = softmax(classifier, inputs)
+        found = softmax(classifier.logits(inputs).numpy())
         probabilities = {f"p{label}": found[:, label] for label in range(found.shape[1])}
         ids = [name.decode() for name in batch["image_id"]]
         tables.append(pd.DataFrame({"image_id": ids, "label": batch["label"], **groups, **probabilities}))
     return pd.concat(tables, ignore_index=True)
-
-
-def softmax(classifier: Classifier, inputs: np.ndarray) -> np.ndarray:
-    """Returns probabilities ``(batch, classes)``, float64."""
-    logits = classifier.logits(inputs).numpy().astype(np.float64)
-    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))

@@ -60,12 +60,12 @@ def _method_rows(study: Study) -> list[dict[str, Any]]:
         ("CRU_s", of_attack, ("pgd", radius)),
         ("CRU_eps", of_search, ("pgd", None)),
     )
-    found = []
+    found, transferred = [], study.transferred()
     for network in study.networks:
         title = network.title
         row: dict[str, Any] = {"network": title}
         row["clean"] = _accuracy(of_attack, title, ("none", None))
-        right, number = study.transferred(network)
+        right, number = transferred[network.label]
         row["transfer"] = right / number
         row["white-box"] = _accuracy(of_attack, title, ("pgd", radius))
         for name, summary, setting in wanted:

@@ -68,7 +68,7 @@ def _accuracies(study: Study, network: Network) -> dict[str, Any]:
     radius = study.subject.training_epsilon
     return {
         "clean": _right([row for row in of_network if row["attack"] == "none"]),
-        "transfer": study.transferred(network),
+        "transfer": study.transferred(count=NUM_PAPER)[network.label],
         "white_box": _right([row for row in of_network if row["epsilon"] == radius]),
     }
 

@@ -88,10 +88,16 @@ class Study:
         )
         return self._titled(config, chosen)
 
-    def transferred(self, network: Network) -> tuple[int, int]:
-        """Counts what a network gets right of adversarial examples of the standard one, and of how many."""
-        shown = transfer(self.workplace, self.attacked(self.networks[0]), self.attacked(network))
-        return int(shown["is_right"].sum()), len(shown)
+    def transferred(self, *, count: int | None = None) -> dict[str, tuple[int, int]]:
+        """Counts, by label, what networks get right of adversarial examples of the standard one, of how many.
+
+        Args:
+            count: The first so many networks only.
+        """
+        attacked = {network.label: self.attacked(network) for network in self.networks[:count]}
+        shown = transfer(self.workplace, self.attacked(self.networks[0]), list(attacked.values()))
+        tables = {label: shown[network.name] for label, network in attacked.items()}
+        return {label: (int(table["is_right"].sum()), len(table)) for label, table in tables.items()}
 
     def group_scores(self, column: str, *, count: int | None = None) -> dict[str, Any]:
         """Scores the networks' answers to the test split as it is between the values of an attribute.

@@ -29,6 +29,7 @@ from bioattack.evaluation.reproduce.workplace import (
     Workplace,
 )
 from bioattack.files import PARTIAL_MARK, only_writer, remove_partials, replacing
+from bioattack.provenance import differences
 from bioattack.tfrecords_builder.build import build
 from bioattack.tfrecords_builder.reading import Records, open_records
 from bioattack.tfrecords_builder.synthetic import SyntheticOptions
@@ -124,14 +125,11 @@ def read_settings(output: Path) -> dict[str, Any]:
 
 def _compare(output: Path, settings: dict[str, Any]) -> None:
     before = read_settings(output)
-    differences = [
-        f"{name} = {before[name]} before and {value} now"
-        for name, value in settings.items()
-        if value is not None and before.get(name, value) != value
-    ]
-    if differences:
+    # What an experiment says nothing of, or what was not said before, does not count.
+    shared = {name: value for name, value in settings.items() if value is not None and name in before}
+    if found := differences({name: before[name] for name in shared}, shared):
         raise InputError(
-            f"--output: {output} was made with {', '.join(differences)}; repeat its settings, give "
+            f"--output: {output} was made with {', '.join(found)}; repeat its settings, give "
             "another --output, or --overwrite to replace it"
         )
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from bioattack.evaluation.pages import page_environment
 from bioattack.files import replacing
 
 REPORT_MARKDOWN, REPORT_HTML = "report.md", "report.html"
@@ -127,10 +127,7 @@ def _to_html(output: Path, title: str, facts: Sequence[str], sections: Sequence[
         content = base64.b64encode((output / figure.path).read_bytes()).decode("ascii")
         return f"data:image/png;base64,{content}"
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.from_string(_TEMPLATE)
+    page = page_environment().from_string(_TEMPLATE)
     return page.render(title=title, facts=facts, sections=sections, inlined=inlined, emphasised=_emphasised)
 
 
