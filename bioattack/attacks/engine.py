@@ -74,7 +74,7 @@ class ImageResult:
 
     Args:
         image: The image and what came with it, its clean logits included.
-        outcomes: One for each epsilon; none where the image was wrong before it was attacked.
+        outcomes: One for each epsilon; none where the image was not attacked, being wrong before.
     """
 
     image: Image
@@ -84,10 +84,10 @@ class ImageResult:
 class Engine:
     """Attacks a stream of images with a batch that is kept full.
 
-    Images that the model gets wrong as they are leave at once. The others take a slot each; an image that is
-    done gives its slot to the next. The step is one compiled graph that is never traced again, not at the
-    end of the stream either, where the batch shrinks. Results do not depend on who shared the batch, but for
-    the last bits of the libraries' arithmetic.
+    Images that the model gets wrong as they are leave at once unless all are asked for. The others take a
+    slot each; an image that is done gives its slot to the next. The step is one compiled graph that is never
+    traced again, not at the end of the stream either, where the batch shrinks. Results do not depend on who
+    shared the batch, but for the last bits of the libraries' arithmetic.
 
     Args:
         model: The model.
@@ -96,6 +96,7 @@ class Engine:
         attempts: Restarts and targets.
         batch_size: Number of slots.
         seed: With each image's name, the source of all that is random.
+        attacks_all: Whether images that are wrong already are attacked, too.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Engine:
         attempts: Attempts,
         batch_size: int,
         seed: int,
+        attacks_all: bool = False,
     ) -> None:
         self.model = model
         self.attack = attack
@@ -114,6 +116,7 @@ class Engine:
         self.attempts = attempts
         self.batch_size = batch_size
         self.seed = seed
+        self.attacks_all = attacks_all
         self.statistics = Statistics()
         self.num_batches_read = 0
         self.waiting: deque[Task] = deque()
@@ -184,7 +187,7 @@ class Engine:
             results += chunk
 
     def _outcomes(self, task: Task) -> list[Outcome]:
-        if not task.image.is_correct:
+        if not self._is_attacked(task):
             return []
         return self.search.outcomes(task.findings, task.attempts, task.image.fallen_at)
 
@@ -222,10 +225,13 @@ class Engine:
             image.index = self.statistics.num_images
             self.statistics.num_images += 1
             task = Task(image, self.attempts.list(image.clean_logits, image.label))
-            if image.is_correct and self._next_trial(task) is not None:
+            if self._is_attacked(task) and self._next_trial(task) is not None:
                 self.waiting.append(task)
             else:
                 self.finished[image.index] = task
+
+    def _is_attacked(self, task: Task) -> bool:
+        return self.attacks_all or task.image.is_correct
 
     def _is_window_full(self) -> bool:
         num_waiting = self.statistics.num_images - self.next_index

@@ -82,7 +82,13 @@ def make_attack(request: AttackRequest, *, num_classes: int) -> StreamedAttack:
 
 
 def make_engine(
-    classifier: Classifier, request: AttackRequest, *, num_classes: int, batch_size: int, seed: int
+    classifier: Classifier,
+    request: AttackRequest,
+    *,
+    num_classes: int,
+    batch_size: int,
+    seed: int,
+    attacks_all: bool = False,
 ) -> Engine:
     """Makes the engine that does what is asked.
 
@@ -92,6 +98,7 @@ def make_engine(
         num_classes: Number of its logits.
         batch_size: Number of slots.
         seed: With each image's name, the source of all that is random.
+        attacks_all: Whether images that are wrong already are attacked, too.
 
     Raises:
         InputError: If the attack does not go with the norm, the settings or the number of classes.
@@ -107,6 +114,7 @@ def make_engine(
         attempts=Attempts(request.num_restarts, num_targets, request.target),
         batch_size=batch_size,
         seed=seed,
+        attacks_all=attacks_all,
     )
 
 

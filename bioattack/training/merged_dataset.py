@@ -49,10 +49,9 @@ def copy_name(name: str) -> str:
 def merged_dataset(plan: TrainPlan, *, records: Records, folder: Path) -> dict[str, Any]:
     """Makes the dataset, goes on with one that a killed process left, or finds it finished.
 
-    The attack is projected gradient descent in the largest change, from a random start, stopped by the first
-    iterate that is wrong. Examples that the standard model gets wrong as they are come twice as they are.
-    Each copy stands behind its original. The same settings give the same bytes, but for the seconds in
-    ``summary.json``.
+    The attack is projected gradient descent in the largest change, from a random start, all the way on every
+    example, or to the first iterate that is wrong (``MergedOptions.judged``). Each copy stands behind its
+    original. The same settings give the same bytes, but for the seconds in ``summary.json``.
 
     Args:
         plan: With ``MergedOptions``; of the rest, batch size, seed and limit count.
@@ -122,6 +121,7 @@ def _settings(classifier: Classifier, plan: TrainPlan, records: Records) -> dict
         "epsilon": plan.training_options.epsilon,
         "num_steps": plan.training_options.num_steps,
         "perturb": plan.training_options.perturb,
+        "judged": plan.training_options.judged,
         "batch_size": plan.batch_size,
         "seed": plan.config.seed,
         "limit": plan.config.limit,
@@ -141,14 +141,20 @@ class _Maker:
             num_steps=options.num_steps,
             relative_step=LONGEST_WAY / options.num_steps,
             has_random_start=True,
-            judged="any",
+            judged=options.judged,
             bounds=None if records.table is None else row_bounds(records.table, perturb=options.perturb),
         )
         self.num_clean = min(records.num_examples("train"), plan.config.limit or sys.maxsize)
         self.notes = ChunkNotes(folder, folder / SCRATCH, plan_chunks(num_clean=self.num_clean))
         self.notes.scratch.mkdir(exist_ok=True)
         self.attack_text = json.dumps(
-            {"attack": "pgd", "norm": "linf", "epsilon": options.epsilon, "num_steps": options.num_steps}
+            {
+                "attack": "pgd",
+                "norm": "linf",
+                "epsilon": options.epsilon,
+                "num_steps": options.num_steps,
+                "judged": options.judged,
+            }
         )
 
     def make(self) -> None:
@@ -195,12 +201,14 @@ class _Maker:
         self.notes.write(chunk, entry, index=shard.index(), labels=labels, sums=sums)
 
     def _attacked(self, examples: list[dict[str, Any]]) -> list[ImageResult]:
+        options: MergedOptions = self.plan.training_options
         engine = make_engine(
             self.classifier,
             self.request,
             num_classes=self.records.num_classes,
             batch_size=self.plan.batch_size,
             seed=self.plan.config.seed,
+            attacks_all=options.judged == "last",
         )
         content = "image" if self.records.table is None else "features"
 
@@ -254,16 +262,21 @@ class _Maker:
 
 
 def _sums(results: list[ImageResult]) -> dict[str, float]:
-    outcomes = [(result.image.label, outcome) for result in results for outcome in result.outcomes]
+    of_correct = [
+        (result.image.label, outcome)
+        for result in results
+        if result.image.is_correct
+        for outcome in result.outcomes
+    ]
     return {
         "correct": sum(result.image.is_correct for result in results),
-        "fooled": sum(outcome.is_fooled for _, outcome in outcomes),
+        "fooled": sum(outcome.is_fooled for _, outcome in of_correct),
         "fooled_8bit": sum(
             outcome.is_fooled
             and outcome.finding is not None
             and outcome.finding.logits_8bit is not None
             and int(outcome.finding.logits_8bit.argmax()) != label
-            for label, outcome in outcomes
+            for label, outcome in of_correct
         ),
-        "attack_steps": sum(outcome.num_steps for _, outcome in outcomes),
+        "attack_steps": sum(outcome.num_steps for result in results for outcome in result.outcomes),
     }

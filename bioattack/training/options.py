@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from bioattack.attacks.registry import ATTACKS, DISTANCE_ATTACKS
+from bioattack.attacks.registry import ATTACKS, DISTANCE_ATTACKS, JUDGED
 from bioattack.attacks.row_bounds import PERTURBED
 from bioattack.distances.registry import DISTANCES
 from bioattack.errors import InputError
@@ -23,6 +23,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "weighting": WEIGHTINGS,
     "reference": REFERENCES,
     "perturb": PERTURBED,
+    "judged": JUDGED,
 }
 
 #: Attacks that can begin at another picture than the one from which distances are measured.
@@ -181,6 +182,10 @@ class MergedOptions:
             [0, 1], of rows of a table in the attributes' own units.
         num_steps: Steps of 2.5 epsilon / num_steps, at least 1.
         perturb: Of rows of a table, whether only what leaves a row ``"valid"`` is moved, or ``"all"``.
+        judged: Which iterate becomes the copy: the ``"last"``, of every example, or the first of ``"any"``
+            that is wrong; what is wrong already then comes twice as it is. Copies that go all the way show
+            the gradient of their true class, and a model learns to read it: it is then right more often on
+            such examples of the standard model than on clean ones, as published, and no harder to fool.
         dataset: Folder of such a dataset that was made before, so that several models share one; with an
             empty one the run makes its own.
 
@@ -192,6 +197,7 @@ class MergedOptions:
     epsilon: float = 0.01
     num_steps: int = 40
     perturb: str = "valid"
+    judged: str = "last"
     dataset: str = ""
 
 

@@ -116,9 +116,11 @@ def transfer(
 ) -> dict[str, pd.DataFrame]:
     """Shows networks the adversarial examples of another one, at the radius of training.
 
+    Each goes all the way, also where the other network is wrong from the beginning, as in merged training.
+
     Args:
         workplace: Where the results go.
-        standard: The network that is attacked, once for all; what it gets wrong is left as it is.
+        standard: The network that is attacked, once for all.
         networks: Those that are shown what comes of it.
 
     Returns:
@@ -143,13 +145,14 @@ def _transfer(
     records = workplace.pictures
     subject = subject_of(records)
     limit = sizes_of(workplace.config, subject).test_limit
-    request = attack_request(workplace, subject, epsilon=subject.training_epsilon, perturb=standard.perturb)
+    request = _transfer_request(workplace, subject, perturb=standard.perturb)
     engine = make_engine(
         _load(standard),
         request,
         num_classes=records.num_classes,
         batch_size=_BATCH_SIZE,
         seed=workplace.config.seed,
+        attacks_all=True,
     )
     others = {network.name: _load(network) for network in networks}
     batches = records.examples("test", batch_size=_BATCH_SIZE, limit=limit).as_numpy_iterator()
@@ -181,25 +184,15 @@ def _named(batches: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         yield {**batch, "image_id": [name.decode() for name in batch["image_id"]]}
 
 
-def attack_request(
-    workplace: Workplace, subject: Subject, *, epsilon: float, perturb: str | None
-) -> AttackRequest:
-    """Says which attack is meant everywhere: PGD of 40 steps with a random start, any iterate.
-
-    Args:
-        workplace: With the records, whose table says what of a row may be moved.
-        subject: The kind of data.
-        epsilon: Radius.
-        perturb: What of a row is moved.
-    """
+def _transfer_request(workplace: Workplace, subject: Subject, *, perturb: str | None) -> AttackRequest:
     table = workplace.pictures.table
     return AttackRequest(
         "pgd",
-        epsilons=(epsilon,),
+        epsilons=(subject.training_epsilon,),
         num_steps=ATTACK_STEPS,
         relative_step=RELATIVE_STEP,
         has_random_start=True,
-        judged="any",
+        judged="last",
         bounds=None if table is None or subject.name != "rows" else row_bounds(table, perturb=perturb or ""),
     )
 

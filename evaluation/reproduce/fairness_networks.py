@@ -26,6 +26,7 @@ class Network:
         is_retrained: Whether it starts from the standard network's weights.
         defence: What stands in front of it; it is then the standard network itself.
         takes_rows: Whether rows of a table can be trained on in this way.
+        judged: Of merged training, which iterate of the attack becomes the copy.
     """
 
     label: str
@@ -34,6 +35,7 @@ class Network:
     is_retrained: bool = False
     defence: str | None = None
     takes_rows: bool = True
+    judged: str = "last"
 
 
 #: The two of the paper.
@@ -44,6 +46,7 @@ PAPER_NETWORKS = (
 #: What it leaves to others.
 FURTHER_NETWORKS = (
     Network("retrained", "retrained (merged)", "merged", is_retrained=True),
+    Network("stopped", "merged, first wrong iterate", "merged", judged="any"),
     Network("pgd", "PGD", "pgd"),
     Network("trades", "TRADES", "trades"),
     Network("wasserstein", "Wasserstein", "wasserstein", takes_rows=False),
@@ -126,7 +129,8 @@ def _options(
 ) -> dict[str, Any]:
     moved = {} if perturb is None else {"perturb": perturb}
     if network.training == "merged":
-        return {"standard_model": str(standard), "epsilon": subject.training_epsilon, **moved}
+        facts = {"standard_model": str(standard), "epsilon": subject.training_epsilon}
+        return facts | moved | {"judged": network.judged}
     if network.training in ("pgd", "trades"):
         return {"epsilon": subject.training_epsilon, "num_steps": sizes.inner_steps, **moved}
     return {"num_steps": sizes.inner_steps} if network.training == "wasserstein" else {}

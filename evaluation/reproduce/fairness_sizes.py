@@ -3,11 +3,12 @@
 import dataclasses
 from typing import Any
 
+from bioattack.attacks.registry import PROTOCOLS
 from bioattack.evaluation.reproduce.config import ReproduceConfig
 from bioattack.tfrecords_builder.reading import Records
 
-# 40 steps that together go two and a half times as far as the ball is wide.
-ATTACK_STEPS, RELATIVE_STEP = 40, 2.5 / 40
+_PROTOCOL = PROTOCOLS["fairness"]["linf"]
+ATTACK_STEPS, RELATIVE_STEP = _PROTOCOL.num_steps, _PROTOCOL.relative_step
 
 
 @dataclasses.dataclass(frozen=True)

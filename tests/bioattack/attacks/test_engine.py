@@ -261,8 +261,8 @@ def stream_of(batch, *, size=7, number=None, **more):
         } | {name: values[some] for name, values in more.items()}
 
 
-def engine_for(classifier, request, *, batch_size=4):
-    return make_engine(classifier, request, num_classes=4, batch_size=batch_size, seed=0)
+def engine_for(classifier, request, *, batch_size=4, **more):
+    return make_engine(classifier, request, num_classes=4, batch_size=batch_size, seed=0, **more)
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -376,6 +376,30 @@ def test_images_all_wrong_cost_no_pass(classifier, batch):
     attacked = attacked_with(classifier, batch, request(), order=np.flatnonzero(~batch.is_attacked))
     assert attacked.statistics.num_passes == 0
     assert not attacked.is_fooled.any()
+
+
+def test_all_are_attacked_where_that_is_asked_for(classifier, batch):
+    how = request(judged="last", num_steps=6)
+    of_right, of_all = (
+        [
+            result
+            for complete in engine_for(classifier, how, **more).run(stream_of(batch))
+            for result in complete
+        ]
+        for more in ({}, {"attacks_all": True})
+    )
+    assert sum(result.image.is_correct for result in of_all) == 45
+    for one, other in zip(of_right, of_all, strict=True):
+        (outcome,) = other.outcomes
+        assert outcome.num_steps == 6
+        assert outcome.finding.length == pytest.approx(outcome.epsilon, rel=1e-3)
+        if one.image.is_correct:
+            np.testing.assert_allclose(
+                outcome.finding.adversarial_image, one.outcomes[0].finding.adversarial_image, atol=1e-5
+            )
+        else:
+            assert one.outcomes == ()
+            assert not np.array_equal(outcome.finding.adversarial_image, other.image.pixels)
 
 
 def linear_classifier(call, **how):

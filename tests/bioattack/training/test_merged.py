@@ -76,7 +76,22 @@ def everything(records):
     return batch["image"], batch["label"], [name.decode() for name in batch["image_id"]]
 
 
-def test_copies_are_what_the_published_attack_makes(made, small_records, standard_model):
+def alone(standard_model, small_records, judged):
+    """Forty steps of 2.5 epsilon / 40 from a random start, run by itself."""
+    images, labels, names = everything(open_records(small_records))
+    request = AttackRequest(
+        "pgd",
+        epsilons=(EPSILON,),
+        num_steps=40,
+        relative_step=2.5 / 40,
+        has_random_start=True,
+        judged=judged,
+    )
+    classifier = load_classifier(standard_model)
+    return attack_images(classifier, images, labels, request, image_ids=names, batch_size=16)
+
+
+def test_copies_are_what_the_attack_makes_of_every_example(made, small_records, standard_model):
     folder, summary = made
     images, labels, names = everything(open_exact_records(folder))
     clean, clean_labels, clean_names = everything(open_records(small_records))
@@ -84,28 +99,37 @@ def test_copies_are_what_the_published_attack_makes(made, small_records, standar
     assert names[::2] == clean_names
     assert names[1::2] == [f"adversarial/{name}" for name in clean_names]
     np.testing.assert_array_equal(labels, np.repeat(clean_labels, 2))
-    # Forty steps of 2.5 epsilon / 40 from a random start, as the same attack is run by itself.
-    request = AttackRequest(
-        "pgd",
-        epsilons=(EPSILON,),
-        num_steps=40,
-        relative_step=2.5 / 40,
-        has_random_start=True,
-        judged="any",
-    )
-    alone = attack_images(
-        load_classifier(standard_model), clean, clean_labels, request, image_ids=clean_names, batch_size=16
-    )
-    np.testing.assert_allclose(images[1::2], alone.adversarial_images[0], atol=1e-6)
-    assert summary["success_rate"] == alone.is_fooled.sum() / alone.is_correct.sum()
+    attacked = alone(standard_model, small_records, "last")
+    is_right = attacked.is_correct
+    copies = images[1::2]
+    np.testing.assert_allclose(copies[is_right], attacked.adversarial_images[0][is_right], atol=1e-6)
+    # So far from the border of the ball that no random start is left, also where the model was wrong before:
+    # the model is linear in the tint, and goes against that of the true class alone.
+    way = (copies - clean).mean(axis=(1, 2))
+    own = way[np.arange(60), clean_labels]
+    assert 0 < (~is_right).sum() < 60
+    np.testing.assert_allclose(own[clean.min(axis=(1, 2, 3)) > EPSILON], -EPSILON, atol=1e-6)
+    assert (own < 0).all()
+    assert summary["success_rate"] == attacked.is_fooled.sum() / is_right.sum()
     assert 0 < summary["success_rate"] < 1
-    assert alone.is_correct.sum() < 60
-    assert np.abs(images[1::2] - images[::2]).max() <= EPSILON + 1e-6
+    assert np.abs(copies - clean).max() <= EPSILON + 1e-6
     assert verify(folder) == []
     (record, *_) = list(open_records(folder).serialised("train").as_numpy_iterator())[1::2]
     provenance = read_provenance(record)
     assert (provenance.origin_id, provenance.weight) == (clean_names[0], 1)
     assert json.loads(provenance.attack)["epsilon"] == EPSILON
+
+
+def test_copies_may_stop_at_the_first_wrong_iterate(small_records, standard_model, tmp_path):
+    plan = make_plan(config_of(small_records, standard_model, options={"judged": "any"}))
+    summary = merged_dataset(plan, records=open_records(small_records), folder=tmp_path)
+    images, _, _ = everything(open_exact_records(tmp_path))
+    attacked = alone(standard_model, small_records, "any")
+    np.testing.assert_allclose(images[1::2], attacked.adversarial_images[0], atol=1e-6)
+    is_wrong = ~attacked.is_correct
+    assert is_wrong.any()
+    np.testing.assert_array_equal(images[1::2][is_wrong], images[::2][is_wrong])
+    assert summary["success_rate"] == attacked.is_fooled.sum() / attacked.is_correct.sum()
 
 
 def test_an_epoch_is_all_of_both_once(made, small_records, standard_model, tmp_path):
