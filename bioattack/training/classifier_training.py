@@ -138,22 +138,23 @@ class ClassifierTraining(keras.Model):
 
         return TrainingData(steps_per_epoch, from_epoch)
 
-    def check_records(self, records: Records) -> None:
+    def check_records(self, records: Records, part: Part = (0, 1)) -> None:
         """Refuses, before anything is written or overwritten, what ``training_data`` would refuse later.
 
         Args:
             records: The records of the plan.
+            part: As for ``training_data``.
 
         Raises:
             InputError: If this way of training cannot learn from them with its settings.
             RecordsError: If something that it reads is damaged.
         """
 
-    def check_before_writing(self, records: Records) -> None:
+    def check_before_writing(self, records: Records, part: Part = (0, 1)) -> None:
         """Calls ``check_records`` where a run begins; one that is there is gone on with, or is complete."""
         config = self.plan.config
         if config.overwrite or not (config.output / CONFIG).is_file():
-            self.check_records(records)
+            self.check_records(records, part)
 
     def steps_and_share(self, num_examples: int, part: Part) -> tuple[int, int]:
         """Says how many steps an epoch has, and what share of each batch a machine reads.

@@ -48,10 +48,11 @@ class DroTraining(ClassifierTraining):
         super().__init__(classifier, plan)
         self.options = plan.training_options
 
-    def check_records(self, records: Records) -> None:
+    def check_records(self, records: Records, part: Part = (0, 1)) -> None:
         """Opens the dataset that is given, or tries whether the attack fits the pictures."""
         folder = self._given_folder()
         if folder is None:
+            refuse_several(part)
             make_attack(self.classifier, self.plan, records=records)
             return
         refuse_deleting(folder, self.plan, option="dataset")

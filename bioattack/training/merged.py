@@ -32,10 +32,11 @@ class MergedTraining(ClassifierTraining):
         Sooksatra and Rivas 2022, section III.
     """
 
-    def check_records(self, records: Records) -> None:
+    def check_records(self, records: Records, part: Part = (0, 1)) -> None:
         """Opens the dataset that is given, or the standard model that is to be attacked."""
         folder = self._given_folder()
         if folder is None:
+            refuse_several(part)
             refuse_deleting(
                 Path(self.plan.training_options.standard_model), self.plan, option="standard_model"
             )

@@ -180,7 +180,7 @@ def _fit(training: ClassifierTraining, *, records: Records, run: Path) -> int:
                 initial_epoch=first_epoch,
                 epochs=plan.epochs,
                 steps_per_epoch=data.steps_per_epoch,
-                validation_data=_test_data(plan, records),
+                validation_data=test_data_of(plan, records),
                 callbacks=[
                     *_callbacks(plan, run=run, steps_per_epoch=data.steps_per_epoch),
                     EpochRecorder(run, history=history, identity=identity),
@@ -223,7 +223,8 @@ def check_state(
         )
 
 
-def _test_data(plan: TrainPlan, records: Records) -> tf.data.Dataset | None:
+def test_data_of(plan: TrainPlan, records: Records) -> tf.data.Dataset | None:
+    """Reads the test split in batches of the plan; None where there is none."""
     if "test" not in records.splits or not records.num_examples("test"):
         return None
     return records.dataset("test", batch_size=plan.batch_size)

@@ -22,6 +22,7 @@ from bioattack.training.run import (
     identity_of,
     make_repeatable,
     open_training_records,
+    test_data_of,
 )
 from bioattack.training.several_machines import Worker, fit_on_several_machines
 from bioattack.training.state import EpochState, restore_newest, save_state
@@ -30,8 +31,9 @@ from bioattack.training.state import EpochState, restore_newest, save_state
 def train_on_machines(plan: TrainPlan, worker: Worker) -> TrainResult:
     """Trains in step with the other machines, on each of which the same command is given.
 
-    All of them read records and run folder under the same names; machine 0 writes. A run that was killed is
-    gone on with from its last epoch by the same commands. The test pictures are looked at once, at the end.
+    All of them read records and run folder under the same names, and find the same mistakes before anything
+    is written; machine 0 writes, and looks at the test pictures after each epoch while the others wait. A run
+    that was killed is gone on with from its last epoch by the same commands.
 
     Args:
         plan: The settings, the same on every machine; the batch is that of all machines together.
@@ -48,9 +50,12 @@ def train_on_machines(plan: TrainPlan, worker: Worker) -> TrainResult:
     make_repeatable(plan.config.seed)
     records = open_training_records(plan)
     run = plan.config.output
+    run_folder.check_run_folder(plan)
+    alone: ClassifierTraining = training_class(plan.config.training)(build_classifier(plan, records), plan)
+    alone.check_before_writing(records, worker.part)
+    wait_for_all(strategy)
     with contextlib.ExitStack() as stack:
         if worker.index == 0:
-            run_folder.check_run_folder(plan)
             stack.enter_context(run_folder.held_run_folder(plan))
         wait_for_all(strategy)
         card = run_folder.read_finished_card(run)
@@ -58,9 +63,9 @@ def train_on_machines(plan: TrainPlan, worker: Worker) -> TrainResult:
             check_identity(card["data"]["fingerprint"], records, run)
             return TrainResult(run, "already complete", plan.epochs, card)
         with explain_read_errors(records), naming_the_place(run):
-            first_epoch, training = _fit(plan, worker, strategy, records)
+            first_epoch = _fit(alone, worker, strategy, records) if plan.epochs else 0
             if worker.index == 0:
-                finish_run(_on_one_machine(training, records), records=records, run=run)
+                finish_run(alone, records=records, run=run)
         wait_for_all(strategy)
     return TrainResult(run, "trained", first_epoch, run_folder.read_finished_card(run) or {})
 
@@ -78,32 +83,47 @@ def wait_for_all(strategy: tf.distribute.Strategy) -> None:
 
 
 def _fit(
-    plan: TrainPlan, worker: Worker, strategy: tf.distribute.Strategy, records: Records
-) -> tuple[int, ClassifierTraining]:
-    """Runs the epochs that are still to do; returns how many were done before."""
-    config, run = plan.config, plan.config.output
+    alone: ClassifierTraining, worker: Worker, strategy: tf.distribute.Strategy, records: Records
+) -> int:
+    """Runs the epochs that are still to do; returns how many were done before.
+
+    Args:
+        alone: Outside the strategy; on machine 0 it ends with what all have learned.
+        worker: This machine.
+        strategy: Of all of them.
+        records: Of the plan.
+    """
+    plan, config, run = alone.plan, alone.plan.config, alone.plan.config.output
     with strategy.scope():
         training: ClassifierTraining = training_class(config.training)(build_classifier(plan, records), plan)
         data = training.training_data(records, run=run, part=worker.part)
-        if plan.epochs:
-            training.compile_for(steps_per_epoch=data.steps_per_epoch)
-    if not plan.epochs:
-        return 0, training
+        training.compile_for(steps_per_epoch=data.steps_per_epoch)
     identity = identity_of(config, data, records)
     state = restore_newest(run / run_folder.CHECKPOINTS, variables=training.state_variables())
     history: list[dict[str, float]] = []
     if state is not None:
         check_state(state, identity, records=records, config=config, run=run)
         history = list(state.history)
+        _take_weights(alone, training)
+    first_epoch = len(history)
+    test_data = test_data_of(plan, records)
+    alone.compile_for(steps_per_epoch=data.steps_per_epoch)
+    learning_rate = float(training.optimizer.learning_rate)
 
     def after_epoch(epoch: int, measured: dict[str, float]) -> None:
-        history.append({"epoch": epoch + 1, **measured})
+        nonlocal learning_rate
+        row = {"epoch": epoch + 1, "learning_rate": learning_rate, **measured}
+        learning_rate = float(training.optimizer.learning_rate)
         if worker.index == 0:
+            _take_weights(alone, training)
+            if test_data is not None:
+                tested = alone.evaluate(test_data, verbose=0, return_dict=True)
+                row |= {f"test_{name}": float(value) for name, value in tested.items()}
+            history.append(row)
             state = EpochState(epoch=epoch + 1, history=tuple(history), identity=identity)
             save_state(run / run_folder.CHECKPOINTS, state, variables=training.state_variables())
             write_history(run / run_folder.HISTORY, history)
 
-    first_epoch = len(history)
     fit_on_several_machines(
         training,
         data.from_epoch,
@@ -112,14 +132,9 @@ def _fit(
         epochs=plan.epochs,
         after_epoch=after_epoch,
     )
-    return first_epoch, training
+    return first_epoch
 
 
-def _on_one_machine(training: ClassifierTraining, records: Records) -> ClassifierTraining:
-    """The same classifier outside the strategy, as it is saved and measured."""
-    plan = training.plan
-    classifier = build_classifier(plan, records)
-    for variable, trained in zip(classifier.variables, training.classifier.variables, strict=True):
+def _take_weights(alone: ClassifierTraining, training: ClassifierTraining) -> None:
+    for variable, trained in zip(alone.classifier.variables, training.classifier.variables, strict=True):
         variable.assign(np.asarray(trained))
-    alone: ClassifierTraining = training_class(plan.config.training)(classifier, plan)
-    return alone

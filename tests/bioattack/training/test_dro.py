@@ -110,8 +110,12 @@ def test_several_machines_take_the_same_steps(made, small_records, tmp_path):
     for index, half in enumerate(halves):
         np.testing.assert_array_equal(half[0], images[index::2])
     alone = training_of(config_of(small_records, tmp_path))
-    with pytest.raises(InputError, match=r"--training-options\.dataset is needed on several machines"):
-        alone.training_data(records, run=tmp_path, part=(0, 2))
+    for asked in (
+        lambda: alone.check_records(records, (0, 2)),
+        lambda: alone.training_data(records, run=tmp_path, part=(0, 2)),
+    ):
+        with pytest.raises(InputError, match=r"--training-options\.dataset is needed on several machines"):
+            asked()
 
 
 def test_command_says_how_far_the_attacks_went(made, capsys):
