@@ -18,7 +18,7 @@ from bioattack.tfrecords_builder.exact_records import decode_exact
 from bioattack.tfrecords_builder.manifest import Manifest
 from bioattack.tfrecords_builder.parsing import parse_pictures, parse_table
 from bioattack.tfrecords_builder.tfrecord import masked_checksum
-from bioattack.tfrecords_builder.weighted_shards import INDEX_NAME, fits_shards, load_index
+from bioattack.tfrecords_builder.weighted_shards import INDEX_NAME, fits_shards, index_facts, load_index
 
 _CHECKSUM_BYTES = 4
 _WINDOW_BYTES = 4 * 2**20
@@ -229,7 +229,8 @@ def open_weighted_records(directory: Path, manifest: Manifest) -> WeightedRecord
     """
     index = load_index(directory / INDEX_NAME)
     shards = manifest.splits["train"].shards
-    if not fits_shards(index, shards):
+    is_noted = index_facts(directory / INDEX_NAME).items() <= manifest.source.items()
+    if not is_noted or not fits_shards(index, shards):
         raise RecordsError(
             f"the index {directory / INDEX_NAME} is not that of the shards beside it; make the dataset again"
         )

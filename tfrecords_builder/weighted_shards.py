@@ -84,6 +84,11 @@ def save_index(path: Path, index: np.ndarray) -> None:
         np.save(file, index)
 
 
+def index_facts(path: Path) -> dict[str, str]:
+    """Says of an index that is there what a manifest notes of it: its checksum."""
+    return {"index_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
 def load_index(path: Path) -> np.ndarray:
     """Reads an index, ``(records,)`` of ``INDEX_DTYPE``.
 

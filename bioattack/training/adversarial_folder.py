@@ -10,6 +10,7 @@ from bioattack.provenance import differences, versions
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import MANIFEST_NAME, Manifest, Shard, SplitInfo
 from bioattack.tfrecords_builder.reading import Records, open_records
+from bioattack.tfrecords_builder.weighted_shards import index_facts
 from bioattack.training.config import TrainPlan
 from bioattack.training.run_folder import ADVERSARIAL
 
@@ -55,6 +56,7 @@ def write_manifest(
     shards: tuple[Shard, ...],
     per_class: tuple[int, ...],
     settings: dict[str, Any],
+    index: Path | None = None,
 ) -> Manifest:
     """Writes the manifest of a dataset that is complete: with it, the folder can be read like any records.
 
@@ -65,6 +67,7 @@ def write_manifest(
         shards: In order.
         per_class: Records of each class.
         settings: What it was made with.
+        index: File with the records' weights, where they have any; its checksum is noted.
     """
     clean = records.manifest
     manifest = Manifest(
@@ -73,7 +76,7 @@ def write_manifest(
         image=clean.image,
         groups=clean.groups,
         splits={"train": SplitInfo(sum(shard.num_examples for shard in shards), per_class, shards)},
-        source={"records": clean.fingerprint},
+        source={"records": clean.fingerprint} | ({} if index is None else index_facts(index)),
         skipped=(),
         left_out={},
         duplicates={"num_pairs": 0, "examples": []},

@@ -297,4 +297,5 @@ class DatasetMaker:
             shards=tuple(note["shard"] for _, note in notes),
             per_class=count_classes((note for _, note in notes), self.records.num_classes),
             settings=self.settings,
+            index=self.folder / INDEX_NAME,
         )

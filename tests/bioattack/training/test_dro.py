@@ -16,6 +16,7 @@ from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.manifest import read_manifest
 from bioattack.tfrecords_builder.reading import open_records
 from bioattack.tfrecords_builder.weighted_reading import open_weighted_records
+from bioattack.tfrecords_builder.weighted_shards import index_facts
 from bioattack.training.config import TrainConfig, make_plan
 from bioattack.training.registry import training_class
 from bioattack.training.run import build_classifier, train
@@ -146,13 +147,23 @@ def test_mistakes_are_found_before_anything_is_written_or_deleted(made, small_re
         assert (made[0] / "model.keras").is_file()
 
 
+def replace_index(folder, index, *, is_noted):
+    np.save(folder / "index.npy", index)
+    if is_noted:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["source"] |= index_facts(folder / "index.npy")
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 def test_index_of_other_shards_is_refused(made, small_records, tmp_path):
-    for field, value in (("offset", 10**12), ("length", 10**15), ("shard", 2**32 - 1), ("origin", 10**6)):
+    wrong = {"offset": 10**12, "length": 10**15, "shard": 2**32 - 1, "origin": 10**6}
+    for number, (field, value) in enumerate([*wrong.items(), ("weight", 3.0)]):
         copy = tmp_path / field
         shutil.copytree(made[0] / "adversarial_records", copy)
         index = np.load(copy / "index.npy")
         index[field][-1] = value
-        np.save(copy / "index.npy", index)
+        # Whatever the weights are, the index fits the shards; only the checksum tells.
+        replace_index(copy, index, is_noted=number < len(wrong))
         message = f"the index {copy / 'index.npy'} is not that of the shards beside it"
         refuse(small_records, tmp_path, message, copy, RecordsError)
 
@@ -162,7 +173,7 @@ def test_weights_that_overflow_are_refused(made, small_records, tmp_path):
     shutil.copytree(made[0] / "adversarial_records", copy)
     index = np.load(copy / "index.npy")
     index["weight"][-2:] = 1.7e308
-    np.save(copy / "index.npy", index)
+    replace_index(copy, index, is_noted=True)
     refuse(small_records, tmp_path, f"the weights of {copy} add up to more than", copy, RecordsError)
 
 
@@ -216,7 +227,7 @@ def test_changed_dataset_is_not_gone_on_with(made, small_records, tmp_path):
     kept = manifest.splits["train"].shards[:2]
     split = dataclasses.replace(manifest.splits["train"], shards=kept, num_examples=40)
     (folder / "manifest.json").write_text(dataclasses.replace(manifest, splits={"train": split}).to_json())
-    np.save(folder / "index.npy", np.load(folder / "index.npy")[:40])
+    replace_index(folder, np.load(folder / "index.npy")[:40], is_noted=True)
     with pytest.raises(InputError, match=r"the adversarial dataset has changed since .* was begun"):
         train(config_of(small_records, run))
 
