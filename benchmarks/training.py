@@ -4,13 +4,16 @@
     python benchmarks/training.py --quick    fewer pictures and repeats: does it run, not how fast
 
 A step of Algorithm 4.1 against the sum of its parts; drawing from the stored dataset against reading it in
-order; and K models from one dataset against attacking afresh in every step of each (Hua et al. 2022).
+order; K models from one dataset against attacking afresh in every step of each (Hua et al. 2022); and one
+command that trains several models against as many commands that train one.
 """
 
 import argparse
 import dataclasses
 import os
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +42,7 @@ from bioattack.training.dro_maker import DatasetMaker
 
 IMAGE_SIZE, BATCH_SIZE = 64, 32
 NUM_MODELS, NUM_EPOCHS = 50, 2
+ENSEMBLE = 8
 
 
 @dataclasses.dataclass
@@ -60,7 +64,8 @@ def main() -> None:
     """Measures everything and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer pictures and repeats")
-    num_pictures, repeats = (128, 2) if parser.parse_args().quick else (512, 5)
+    is_quick = parser.parse_args().quick
+    num_pictures, repeats = (128, 2) if is_quick else (512, 5)
     print(f"{num_pictures} pictures, {os.cpu_count()} cores, TensorFlow {tf.__version__}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
@@ -79,6 +84,7 @@ def main() -> None:
             Ratio("a step of Algorithm 4.1 / attack on the engine + training step", steps, "<= 1.15"),
             _measure_drawing(scratch / "warm", repeats),
             Ratio(f"a dataset and {NUM_MODELS} models / attacking afresh in every step", speed_ups, "< 1"),
+            *_measure_ensemble(records.directory, scratch / "runs", repeats=1 if is_quick else 3),
         ]
         print_table(rows)
 
@@ -182,6 +188,37 @@ def _measure_drawing(folder: Path, repeats: int) -> Ratio:
     interleave(works, 1)  # not counted: files come into the cache
     times = interleave(works, 2 * repeats)
     return make_ratio("drawing by weight / reading in order", times, "drawn", "in order", "<= 1.3")
+
+
+def _measure_ensemble(records: Path, runs: Path, *, repeats: int) -> list[Ratio]:
+    """Times whole commands, the start of Python and TensorFlow included."""
+
+    def train(*flags: str) -> None:
+        shutil.rmtree(runs, ignore_errors=True)
+        command = [sys.executable, "-m", "bioattack.cli.train", "--model=small_cnn", f"--data={records}"]
+        settings = [f"--output={runs}", f"--batch-size={BATCH_SIZE}", f"--epochs={NUM_EPOCHS}", "--quiet"]
+        # Their texts go to standard output, where the table of ratios belongs.
+        subprocess.run([*command, *settings, *flags], check=True, stdout=subprocess.DEVNULL)
+
+    works = {
+        "one": lambda: train(),
+        "one process": lambda: train(f"--models={ENSEMBLE}", "--jobs=1"),
+        "two processes": lambda: train(f"--models={ENSEMBLE}", "--jobs=2"),
+    }
+    # The processor time of other processes is not counted by this one.
+    wall = {name: seconds for name, (seconds, _) in interleave(works, repeats).items()}
+
+    def ratio(what: str, ours: str, theirs: str, goal: str, factor: int) -> Ratio:
+        pairs = zip(wall[ours], wall[theirs], strict=True)
+        return Ratio(what, [one / other / factor for one, other in pairs], goal)
+
+    return [
+        ratio(f"{ENSEMBLE} models, --jobs 1 / {ENSEMBLE} times one", "one process", "one", "<= 1", ENSEMBLE),
+        ratio(
+            f"{ENSEMBLE} models, --jobs 2 / {ENSEMBLE} times one", "two processes", "one", "<= 1", ENSEMBLE
+        ),
+        ratio(f"{ENSEMBLE} models, --jobs 2 / --jobs 1", "two processes", "one process", "", 1),
+    ]
 
 
 def _consume(dataset: tf.data.Dataset) -> None:
