@@ -5,7 +5,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from bioattack.attacks.apgd_steps import HalvedSteps, SparseSteps, Steps
-from bioattack.attacks.attack import AttackedModel, Slots, State, fresh_state, rows_where
+from bioattack.attacks.attack import AttackedModel, Slots, State, fresh_state, lacks_gradient, rows_where
 from bioattack.attacks.gradient_descent import ProjectedGradientDescent
 from bioattack.attacks.registry import AttackSettings
 from bioattack.errors import InputError
@@ -84,8 +84,7 @@ class AutoProjectedGradientDescent(ProjectedGradientDescent):
         images, is_first = state["adversarial_images"], state["num_steps"] == 0
         logits, losses, gradients = model.logits_losses_and_gradients(images, slots, self.loss)
         state = self._ended(slots, state, logits, losses)
-        has_gradient = tf.reduce_any(gradients != 0, axis=tuple(range(1, gradients.shape.rank)))
-        state["has_zero_gradient"] |= is_first & ~has_gradient
+        state["has_zero_gradient"] |= lacks_gradient(gradients, is_first)
         is_best = losses > state["best_losses"]
         state |= {
             "best_images": rows_where(is_best, images, state["best_images"]),

@@ -184,6 +184,20 @@ def fresh_state(slots: Slots, adversarial_images: tf.Tensor, *, num_classes: int
     }
 
 
+def lacks_gradient(gradients: tf.Tensor, is_asked: tf.Tensor) -> tf.Tensor:
+    """Tells of some slots, ``(slots,)``, whether their gradient is 0 everywhere; of the others False.
+
+    Args:
+        gradients: ``(slots, ...)``.
+        is_asked: ``(slots,)``; where nobody asks, no gradient is looked at.
+    """
+
+    def look() -> tf.Tensor:
+        return is_asked & tf.reduce_all(gradients == 0, axis=tuple(range(1, gradients.shape.rank)))
+
+    return tf.cond(tf.reduce_any(is_asked), look, lambda: is_asked)
+
+
 def rows_where(condition: tf.Tensor, chosen: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Takes whole rows from one tensor where the condition ``(slots,)`` holds, from another elsewhere."""
     # Rows are copied whole; `tf.where` would spread the condition over all values, at ten times the cost.

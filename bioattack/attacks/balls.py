@@ -24,6 +24,8 @@ _SPACING: Final = 2.0**-24
 _NUM_BISECTIONS: Final = 32
 # The same numbers on every device, which TensorFlow's default choice would not give.
 _GENERATOR: Final = "philox"
+# Lengths between these have lost nothing that matters to overflow or underflow of float32 squares.
+_SHORTEST, _LONGEST = 1e-12, 1e15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +166,19 @@ class L2(Ball):
 
         Foolbox divides by at least 1e-12, so that smaller gradients make shorter steps; here they do not.
         """
+        lengths = self.length(gradients)
+        # False where a gradient is 0, not finite, or so small or large that its squares were not exact.
+        is_plain = (lengths > _SHORTEST) & (lengths < _LONGEST)
+        plain = gradients * _per_image(1 / lengths, gradients)
+
+        def with_others() -> Any:
+            return tf.raw_ops.Select(condition=is_plain, x=plain, y=self._careful_direction(gradients))
+
+        # A row is the same in every company.
+        return tf.cond(tf.reduce_all(is_plain), lambda: plain, with_others)
+
+    def _careful_direction(self, gradients: Any) -> Any:
+        """The direction of gradients of any magnitude, of which some may be 0, infinite or NaN."""
         gradients = tf.clip_by_value(_without_nan(gradients), -tf.float32.max, tf.float32.max)
         # Divided by the largest value first: the squares of 1e-25 are 0 in float32, those of 1e25 infinite.
         largest = tf.reduce_max(tf.abs(gradients), axis=_value_axes(gradients), keepdims=True)
@@ -181,7 +196,7 @@ class L2(Ball):
         lengths = self.length(perturbations)
         factors = tf.math.divide_no_nan(epsilon, tf.maximum(lengths, epsilon))
         moved = _add_inwards(originals, perturbations * _per_image(factors, perturbations))
-        inside = tf.clip_by_value(images, 0.0, 1.0)
+        inside = clip_to_unit(images)
         return tf.raw_ops.Select(condition=lengths <= epsilon, x=inside, y=moved)
 
     def length(self, perturbations: Any) -> Any:
@@ -325,6 +340,11 @@ def _flat(values: Any) -> Any:
     values = tf.convert_to_tensor(values)
     size = values.shape[1:].num_elements() or tf.reduce_prod(tf.shape(values)[1:])
     return tf.reshape(values, [tf.shape(values)[0], size])
+
+
+def clip_to_unit(images: Any) -> Any:
+    """Clips to [0, 1], in one pass where `tf.clip_by_value` makes two."""
+    return tf.raw_ops.ClipByValue(t=images, clip_value_min=0.0, clip_value_max=1.0)
 
 
 def _without_nan(gradients: Any) -> Any:

@@ -12,6 +12,7 @@ from bioattack.attacks.attack import (
     State,
     StreamedAttack,
     fresh_state,
+    lacks_gradient,
     per_image,
     rows_where,
 )
@@ -105,8 +106,7 @@ class ProjectedGradientDescent(StreamedAttack):
         is_first = state["num_steps"] == 0
         state = self._judged(slots, state, logits)
         is_moving = ~state["is_over"]
-        has_gradient = tf.reduce_any(tf.reshape(gradients, (tf.shape(gradients)[0], -1)) != 0, axis=1)
-        state["has_zero_gradient"] |= is_first & ~has_gradient
+        state["has_zero_gradient"] |= lacks_gradient(gradients, is_first)
         direction = gradients
         if self.settings.momentum is not None:
             direction = self._with_momentum(state["momentum"], gradients)

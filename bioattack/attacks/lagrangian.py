@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import tensorflow as tf
 
-from bioattack.attacks.attack import AttackedModel, Slots, State, StreamedAttack, fresh_state, rows_where
-from bioattack.attacks.balls import get_ball
+from bioattack.attacks.attack import (
+    AttackedModel,
+    Slots,
+    State,
+    StreamedAttack,
+    fresh_state,
+    lacks_gradient,
+    rows_where,
+)
+from bioattack.attacks.balls import clip_to_unit, get_ball
 from bioattack.attacks.losses import Loss, build_loss, cross_entropy, margin
 from bioattack.attacks.measured_distance import (
     check_distance_fits,
@@ -132,8 +140,7 @@ class LagrangianAttack(StreamedAttack):
         logits, _, gradients = model.logits_losses_and_gradients(images, slots, self.loss)
         state = self._judged(slots, state, logits)
         is_moving, is_first = ~state["is_over"], state["num_steps"] == 0
-        has_gradient = tf.reduce_any(gradients != 0, axis=(1, 2, 3))
-        state["has_zero_gradient"] |= is_first & is_moving & ~has_gradient
+        state["has_zero_gradient"] |= lacks_gradient(gradients, is_first & is_moving)
         if self.has_distance:
             _, costs = distances_and_gradients(
                 self._measure(model.classifier), state, images, is_moving & ~is_first
@@ -141,7 +148,7 @@ class LagrangianAttack(StreamedAttack):
             gradients -= self.settings.distance_weight * costs
         iterates = state.get("iterates", images)
         moved = iterates + self.settings.step_length * self._direction(gradients)
-        moved = rows_where(is_moving, tf.clip_by_value(moved, 0.0, 1.0), iterates)
+        moved = rows_where(is_moving, clip_to_unit(moved), iterates)
         state["num_steps"] += tf.cast(is_moving, tf.int32)
         if self.settings.is_quantised:
             state["iterates"] = moved

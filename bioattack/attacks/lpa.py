@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 import tensorflow as tf
 
-from bioattack.attacks.attack import AttackedModel, Slots, State, rows_where
+from bioattack.attacks.attack import AttackedModel, Slots, State, lacks_gradient, rows_where
 from bioattack.attacks.feature_attack import FeatureAttack, FeatureAttackSettings, length_of
 from bioattack.attacks.measured_distance import FEATURES, on_rows
 
@@ -54,8 +54,7 @@ class LagrangianPerceptualAttack(FeatureAttack):
         logits, _, gradients = model.logits_losses_and_gradients(images, slots, self.loss)
         state = self.judged(slots, state, logits, is_final=state["is_final"])
         is_moving, is_wrong = ~state["is_over"], self.fooled(slots, logits)
-        has_gradient = tf.reduce_any(gradients != 0, axis=(1, 2, 3))
-        state["has_zero_gradient"] |= is_first & is_moving & ~is_wrong & ~has_gradient
+        state["has_zero_gradient"] |= lacks_gradient(gradients, is_first & is_moving & ~is_wrong)
         length = -(-self.num_steps // _NUM_ROUNDS)
         place = state["num_steps"] % length
         steps = slots.epsilons * 0.1 ** (tf.cast(place, tf.float32) / length)

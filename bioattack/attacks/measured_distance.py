@@ -167,15 +167,25 @@ def on_rows(
     places = tf.where(is_wanted)
     # No function has to put up with an empty batch: where nothing is wanted, the first row stands in.
     places = tf.cond(tf.size(places) > 0, lambda: places, lambda: tf.zeros((1, 1), tf.int64))
-    found = function(*(tf.gather_nd(tensor, places) for tensor in tensors))
+    # Mostly all are wanted, and nothing has to be copied to and fro.
+    are_all = tf.reduce_all(is_wanted)
+    chosen = tf.cond(
+        are_all, lambda: tensors, lambda: tuple(tf.gather_nd(tensor, places) for tensor in tensors)
+    )
+    found = function(*(_like(rows, tensor) for rows, tensor in zip(chosen, tensors, strict=True)))
     number = tf.cast(tf.shape(is_wanted), tf.int64)
 
     def spread(rows: tf.Tensor) -> tf.Tensor:
         whole = tf.scatter_nd(places, rows, tf.concat([number, tf.shape(rows, tf.int64)[1:]], 0))
-        whole = tf.ensure_shape(whole, (None, *rows.shape[1:]))
         return rows_where(is_wanted, whole, tf.zeros_like(whole))
 
-    return tuple(spread(rows) for rows in found)
+    every = tf.cond(are_all, lambda: found, lambda: tuple(spread(rows) for rows in found))
+    return tuple(_like(rows, some) for rows, some in zip(every, found, strict=True))
+
+
+def _like(rows: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """Restores what the branches forgot of a static shape."""
+    return tf.ensure_shape(rows, (None, *other.shape[1:]))
 
 
 def _sentence(name: str, error: Exception) -> str:

@@ -133,8 +133,9 @@ def _check_repeats(
     order = np.arange(len(batch.image_ids))[::-1]
     mirrored = AttackBatch(batch.images[order], batch.labels[order], [batch.image_ids[i] for i in order])
     turned = _attack(classifier, mirrored, case.request).adversarial_images[:, order]
-    # The libraries' last bits, magnified by the sign, may turn single pixels; batch mates may not do more.
-    slack = 1e-4 * min(1.0, case.request.epsilons[-1])
+    # The libraries' last bits, magnified by signs and by differences in place of derivatives, may move
+    # pixels a little and turn single ones; batch mates may not do more.
+    slack = 1e-3 * min(1.0, case.request.epsilons[-1])
     share = np.mean(np.abs(turned - outcome.adversarial_images) > slack)
     _hold(share < 0.01, f"the result does not depend on batch mates (differs in {share:.1%} of pixels)")
 
