@@ -8,7 +8,7 @@ import sys
 import tempfile
 import tomllib
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -99,7 +99,7 @@ def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -
     repeated = {_flag(field) for field in fields if field.metadata.get("repeat")}
     parser = _make_parser(options_class, command)
     namespace = parser.parse_args(
-        [f"{word}+" if word in repeated else word for word in _readable_config(command, argv, fields)]
+        [_appending(word, repeated) for word in _readable_config(command, argv, fields)]
     )
     values = {field.name: namespace[_key(field)] for field in fields}
     for field in fields:
@@ -109,6 +109,12 @@ def parse(options_class: type[Options], command: Command, argv: Sequence[str]) -
         if required and values[field.name] in (None, ()):
             parser.error(f"{_flag(field)} is required")
     return options_class(**values)
+
+
+def _appending(word: str, repeated: Collection[str]) -> str:
+    """Turns a flag that may be given again, alone or with its value behind ``=``, into the parser's word."""
+    flag, equals, value = word.partition("=")
+    return f"{flag}+{equals}{value}" if flag in repeated else word
 
 
 def _readable_config(command: Command, argv: Sequence[str], fields: Sequence[Any]) -> Sequence[str]:

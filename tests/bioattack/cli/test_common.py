@@ -53,6 +53,11 @@ def test_flags():
     assert options == TryOptions(Path("out"), ("a", "b"), (1.0, 2.0), "two", {"width": 16}, 3, True)
 
 
+def test_values_may_stand_behind_an_equals_sign():
+    options = parse("--output=out", "--model=a", "--model=b=c", "--epsilons=1", "--limit=3")
+    assert options == TryOptions(Path("out"), ("a", "b=c"), (1.0,), limit=3)
+
+
 def test_flags_win_over_the_file(tmp_path):
     file = tmp_path / "options.toml"
     file.write_text(
