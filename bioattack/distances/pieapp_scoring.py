@@ -103,9 +103,13 @@ class PatchScorer:
     def _project(
         self, network: NetworkWeights, pixels: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
     ) -> _Pair:
-        corners, place = self._corners(pixels), tf.range(start, stop)
+        # Never one patch alone: it would go through other kernels, which round otherwise, and projections are
+        # subtracted from each other. A second copy is left out of what is returned.
+        corners, number = self._corners(pixels), stop - start
+        place = start + tf.minimum(tf.range(tf.maximum(number, 2)), number - 1)
         patches = cut_patches(pixels, place // len(corners), tf.gather(corners, place % len(corners)))
-        return project_patches(network, patches, self._design.first_stride)
+        score, weight = project_patches(network, patches, self._design.first_stride)
+        return score[:number], weight[:number]
 
     def _score_of_nothing(self, network: NetworkWeights, dtype: tf.DType) -> tf.Tensor:
         nothing = tf.zeros((1, self._design.hidden), dtype)

@@ -60,16 +60,13 @@ def test_more_damage_is_further_away(mini, damage):
     assert (distances[0].numpy() > 0).all()
 
 
-# One patch at a time goes through other kernels, whose rounding differs by a little more in float32.
-@pytest.mark.parametrize(
-    ("dtype", "chunk_sizes", "tolerance"), [(np.float32, (6, 5), 1e-5), (np.float64, (6, 5, 1), 1e-12)]
-)
-def test_no_chunk_changes_value_or_gradient(dtype, chunk_sizes, tolerance):
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_no_chunk_changes_value_or_gradient(dtype, tolerance):
     reference = pictures(2, shape=(120, 100, 3)).astype(dtype)
     waves = np.sin(np.arange(100, dtype=dtype))[:, None]
     images = tf.constant(np.clip(reference + dtype(0.05) * waves, 0, 1))
     found = []
-    for chunk_size in (512, *chunk_sizes):
+    for chunk_size in (512, 6, 5, 4, 3, 2, 1):
         with tf.GradientTape() as tape:
             tape.watch(images)
             distances = make_distance("pieapp-mini", chunk_size=chunk_size)(reference, images)
