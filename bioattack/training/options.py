@@ -184,8 +184,8 @@ class MergedOptions:
         perturb: Of rows of a table, whether only what leaves a row ``"valid"`` is moved, or ``"all"``.
         judged: Which iterate becomes the copy: the ``"last"``, of every example, or the first of ``"any"``
             that is wrong; what is wrong already then comes twice as it is. Copies that go all the way show
-            the gradient of their true class, and a model learns to read it: it is then right more often on
-            such examples of the standard model than on clean ones, as published, and no harder to fool.
+            the gradient of their true class, and a model may learn to read it: it is then right more often
+            on such examples of the standard model than on clean ones, and no harder to fool.
         dataset: Folder of such a dataset that was made before, so that several models share one; with an
             empty one the run makes its own.
 
