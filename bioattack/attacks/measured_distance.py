@@ -135,7 +135,9 @@ def distances_and_gradients(
         with tf.GradientTape() as tape:
             tape.watch(images)
             distances = distance.compare(dict(zip(prepared, rows, strict=True)), images)
-        return distances, tape.gradient(distances, images)
+        # Left to itself the tape asks the distances for their shape, and so for their values, wanted or not.
+        ones = tf.ones(tf.shape(images)[:1], images.dtype)
+        return distances, tape.gradient(distances, images, output_gradients=ones)
 
     distances, gradients = on_rows(measure, is_wanted, images, *prepared.values())
     return distances, gradients
@@ -179,7 +181,8 @@ def on_rows(
         whole = tf.scatter_nd(places, rows, tf.concat([number, tf.shape(rows, tf.int64)[1:]], 0))
         return rows_where(is_wanted, whole, tf.zeros_like(whole))
 
-    every = tf.cond(are_all, lambda: found, lambda: tuple(spread(rows) for rows in found))
+    # Each by itself: of what is then not used, such as a distance beside its gradient, nothing is computed.
+    every = (tf.cond(are_all, lambda rows=rows: rows, lambda rows=rows: spread(rows)) for rows in found)
     return tuple(_like(rows, some) for rows, some in zip(every, found, strict=True))
 
 

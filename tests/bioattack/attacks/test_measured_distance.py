@@ -45,6 +45,39 @@ def test_only_wanted_rows_are_handed_on():
     assert seen == [[1, 3], [1]]
 
 
+class GradientOfItsOwn:
+    """A distance whose gradient does not need its value, like that of a network taken chunk by chunk."""
+
+    def compare(self, prepared, images):
+        del prepared
+
+        @tf.custom_gradient
+        def measure(images):
+            values = tf.identity(tf.reduce_sum(tf.square(images), (1, 2, 3)), name="the_values")
+            return values, lambda upstream: 2 * images * upstream[:, None, None, None]
+
+        return measure(images)
+
+
+def test_distances_that_nobody_uses_are_not_computed():
+    specification = [tf.TensorSpec((None, 8, 8, 3)), tf.TensorSpec((None,), tf.bool)]
+
+    @tf.function(autograph=False, input_signature=specification)
+    def gradients_alone(images, is_wanted):
+        return distances_and_gradients(GradientOfItsOwn(), {}, images, is_wanted)[1]
+
+    graph = gradients_alone.get_concrete_function().graph
+    needed, waiting = set(), [output.op for output in graph.outputs]
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in needed:
+            needed.add(operation.name)
+            waiting += [tensor.op for tensor in operation.inputs]
+    names = {operation.name for operation in graph.get_operations()}
+    assert any("the_values" in name for name in names)
+    assert not any("the_values" in name for name in needed)
+
+
 def test_rows_are_measured_and_differentiated_as_the_distance_does(pictures):
     originals, images = pictures
     distance, is_wanted = MadeUpFeatures(), tf.constant([True, False, True, True, False])
