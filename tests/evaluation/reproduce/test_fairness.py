@@ -94,8 +94,8 @@ def test_other_kinds_of_robustness_stand_side_by_side(sections_of, monkeypatch, 
     assert table["header"][1:5] == ["clean", "transfer", "white-box", "CAU"]
     assert len({len(row) for row in table["rows"]} | {len(table["header"])}) == 1
     (values,) = section["values"].values()
-    # The standard network's examples are its own.
-    assert values[0]["transfer"] == values[0]["white-box"]
+    # The standard network's examples are its own; what is right at their end may have been wrong on the way.
+    assert values[0]["transfer"] >= values[0]["white-box"]
     # Only the rows have a protected attribute: scores and differences by sex.
     assert len(others) == (2 if kind == "rows" else 0)
     assert all("EOU" in caption for caption in (other["caption"] for other in others))
