@@ -46,6 +46,7 @@ def cortical(
     dropout: float = 0.0,
     auxiliary: bool | None = None,
     retinal: bool = False,
+    whole: bool = False,
     when_tested: str = "fixed",
     augmentation: str = "paper",
     seed: int | None = None,
@@ -75,6 +76,8 @@ def cortical(
         auxiliary: Whether each scale is to be trained with a loss of its own, too: names of the layers are in
             the model's ``auxiliary_features``. ``None``: as published, with ``resnet18`` only.
         retinal: Whether the image is first sampled as by a retina with the same gaze.
+        whole: Whether the widest scale is the whole image and stays still, while the others look further:
+            the published variant with scale 4 frozen, see ``cortical_geometry``.
         when_tested: ``"fixed"`` or ``"random"``: where to look in the test, see ``FixationGazes``.
         augmentation: ``"paper"``, ``"reference"``, ``"crop"`` or ``"none"``, see ``building.augment``.
         seed: Initial weights, augmentation and gazes are a function of it; ``None``: of the global state.
@@ -97,7 +100,7 @@ def cortical(
     check_choice("match", match, choices=MATCHES)
     if isinstance(dropout, bool) or not 0 <= dropout < 1:
         raise ValueError(f"dropout must be at least 0 and below 1. Received: dropout={dropout!r}")
-    geometry = cortical_geometry(min(image_shape[:2]))
+    geometry = cortical_geometry(min(image_shape[:2]), whole=whole)
     numbers = _check_scales(scales, num_scales=len(geometry.crops))
     network = Backbone(
         name=backbone,
@@ -111,7 +114,8 @@ def cortical(
     images = keras.Input(image_shape, name="images")
     outputs = augment(images, augmentation, seed=seed)
     gazes = _choose_gazes(outputs, geometry, when_tested=when_tested, seed=seed)
-    views = _look_at_scales(outputs, gazes, geometry=geometry, numbers=numbers, retinal=retinal)
+    num_still = int(whole and numbers[-1] == len(geometry.crops))
+    views = _look_at_scales(outputs, gazes, geometry, numbers=numbers, num_still=num_still, retinal=retinal)
     features = [
         network.features(f"scale_{number}_")(view) for number, view in zip(numbers, views, strict=True)
     ]
@@ -154,7 +158,13 @@ def _choose_gazes(images: Any, geometry: CorticalGeometry, *, when_tested: str, 
 
 
 def _look_at_scales(
-    images: Any, gazes: Any, *, geometry: CorticalGeometry, numbers: Sequence[int], retinal: bool
+    images: Any,
+    gazes: Any,
+    geometry: CorticalGeometry,
+    *,
+    numbers: Sequence[int],
+    num_still: int,
+    retinal: bool,
 ) -> Any:
     """One batch of views for each scale that is asked for."""
     # float32, because mixed precision would round the gazes.
@@ -164,7 +174,7 @@ def _look_at_scales(
 
         folded = RetinalSampling(mode="nearest", dtype="float32", name="retina")(folded, gaze)
     crops, radii = ([sizes[number - 1] for number in numbers] for sizes in (geometry.crops, geometry.radii))
-    return CorticalFixation(crops, radii, name="views")(folded, gaze)
+    return CorticalFixation(crops, radii, num_still=num_still, name="views")(folded, gaze)
 
 
 def _merge(features: Sequence[Any], merge: str) -> Any:

@@ -29,7 +29,7 @@ class CorticalGeometry(NamedTuple):
     gaze_offset: int
 
 
-def cortical_geometry(side: int) -> CorticalGeometry:
+def cortical_geometry(side: int, *, whole: bool = False) -> CorticalGeometry:
     """Gives the scales for images of this side.
 
     At 320 and 32 pixels they are the published ones, and at sides near these the same fractions of the side:
@@ -40,6 +40,9 @@ def cortical_geometry(side: int) -> CorticalGeometry:
 
     Args:
         side: The smaller one of height and width in pixels, 16 or more.
+        whole: Whether the widest crop is the whole image, as in one published variant (at 320 pixels crops
+            of 40, 80, 160 and 320 and radii 1, 2, 4 and 8). It cannot move; the others then move as far as
+            the image lets the widest of them.
 
     Raises:
         ValueError: If the images are smaller than that.
@@ -50,13 +53,19 @@ def cortical_geometry(side: int) -> CorticalGeometry:
     CorticalGeometry(crops=(12, 24, 36, 48), radii=(1, 2, 3, 4), gaze_offset=8)
     >>> cortical_geometry(32)
     CorticalGeometry(crops=(15, 30), radii=(1, 2), gaze_offset=1)
+    >>> cortical_geometry(320, whole=True)
+    CorticalGeometry(crops=(40, 80, 160, 320), radii=(1, 2, 4, 8), gaze_offset=80)
     """
     if side < LEAST_SIDE:
         raise ValueError(
             f"image_shape must be {LEAST_SIDE} x {LEAST_SIDE} or larger. Received: a side of {side}"
         )
     radii: tuple[int, ...]
-    if side < 48:
+    if whole:
+        radii = (1, 2) if side < 48 else (1, 2, 3, 4) if side < 160 else (1, 2, 4, 8)
+        view_side = side // radii[-1]
+        gaze_offset = (side - view_side * radii[-2]) // 2
+    elif side < 48:
         view_side, radii, gaze_offset = 15 * side // 32, (1, 2), max(1, side // 32)
     elif side < 160:
         view_side, radii, gaze_offset = 3 * side // 16, (1, 2, 3, 4), side // 8
@@ -76,6 +85,7 @@ class CorticalFixation(keras.layers.Layer):
         crops: Side of each square in pixels, each a multiple of its radius. The top left pixel of a crop is
             ``N // 2 + gaze - crop // 2``, of ``N`` pixels along an axis.
         radii: Of each crop, 1 or more.
+        num_still: So many of the last crops stay at the image centre, wherever the gaze goes.
 
     Call arguments:
         images: ``(batch, height, width, channels)``, float, any value range.
@@ -99,10 +109,10 @@ class CorticalFixation(keras.layers.Layer):
     [(2, 12, 12, 3), (2, 12, 12, 3)]
     """
 
-    def __init__(self, crops: Sequence[int], radii: Sequence[int], **kwargs: Any) -> None:
+    def __init__(self, crops: Sequence[int], radii: Sequence[int], num_still: int = 0, **kwargs: Any) -> None:
         # Under mixed precision a gaze in bfloat16 would be rounded to half a pixel.
         super().__init__(autocast=False, **kwargs)
-        self.crops, self.radii = list(crops), list(radii)
+        self.crops, self.radii, self.num_still = list(crops), list(radii), num_still
         if not self.crops or len(self.crops) != len(self.radii):
             raise ValueError(
                 f"crops and radii must be as many, one or more. Received: crops={crops!r}, radii={radii!r}"
@@ -113,6 +123,10 @@ class CorticalFixation(keras.layers.Layer):
                 raise ValueError(
                     f"each crop must be a multiple of its radius. Received: crops={crops!r}, radii={radii!r}"
                 )
+        if not isinstance(num_still, int) or not 0 <= num_still <= len(self.crops):
+            raise ValueError(
+                f"num_still must be from 0 to the number of crops. Received: num_still={num_still!r}"
+            )
 
     def build(self, images_shape: tuple[int | None, ...], gaze_shape: tuple[int | None, ...]) -> None:
         """Checks the shapes."""
@@ -123,12 +137,14 @@ class CorticalFixation(keras.layers.Layer):
         """Returns one view for each scale."""
         dtype = keras.backend.result_type(images.dtype, "float32")
         images, gaze = ops.cast(images, dtype), ops.cast(gaze, dtype)
+        num_moving = len(self.crops) - self.num_still
+        points = [gaze] * num_moving + [ops.zeros_like(gaze)] * self.num_still
         views = []
-        for crop, radius in zip(self.crops, self.radii, strict=True):
+        for crop, radius, point in zip(self.crops, self.radii, points, strict=True):
             blur = gaussian_matrix(crop, sigma=radius / 2, stride=radius, first=radius // 2)
             keep = ops.convert_to_tensor(blur[None], dtype=dtype)
             rows, columns = (
-                ops.matmul(keep, crop_matrix(gaze[:, axis], size=images.shape[1 + axis], crop=crop))
+                ops.matmul(keep, crop_matrix(point[:, axis], size=images.shape[1 + axis], crop=crop))
                 for axis in (0, 1)
             )
             views.append(ops.cast(apply_separably(images, rows, columns), self.compute_dtype))
@@ -136,4 +152,9 @@ class CorticalFixation(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the layer."""
-        return {**super().get_config(), "crops": self.crops, "radii": self.radii}
+        return {
+            **super().get_config(),
+            "crops": self.crops,
+            "radii": self.radii,
+            "num_still": self.num_still,
+        }

@@ -101,6 +101,26 @@ def test_scales_can_be_left_out():
     assert two.auxiliary_features == ("scale_1_features", "scale_3_features")
 
 
+# Vuyyuru et al. 2020, public code: crops 40, 80, 160 and 320, radii 1, 2, 4 and 8, gazes of 80 pixels.
+def test_widest_scale_can_be_the_whole_image():
+    model = cortical((320, 320, 3), 10, whole=True)
+    views = model.get_layer("views")
+    assert (views.crops, views.radii, views.num_still) == ([40, 80, 160, 320], [1, 2, 4, 8], 1)
+    assert model.count_params() == 22_227_522
+    assert model.get_layer("gazes").fixed == [list(gaze) for gaze in five_gazes(80)]
+    assert cortical((64, 64, 3), 10, **_NARROW, whole=True, scales=[1, 2]).get_layer("views").num_still == 0
+
+
+def test_whole_image_is_seen_the_same_from_every_gaze():
+    model = cortical((64, 64, 3), 10, **_NARROW, whole=True)
+    images = np.random.default_rng(0).random((2, 64, 64, 3), dtype="float32")
+    *moving, still = keras.Model(model.input, model.get_layer("views").output)(images)
+    (wanted,) = CorticalFixation((64,), (4,))(images, np.zeros((2, 2), "float32"))
+    np.testing.assert_array_equal(still, np.repeat(wanted, 5, axis=0))
+    for view in moving:
+        assert not np.allclose(view[0], view[1])
+
+
 def test_dropout_acts_in_training_only():
     options = {**_NARROW, "dropout": 0.75, "augmentation": "none", "seed": 0}
     model = cortical((32, 32, 3), 10, **options)

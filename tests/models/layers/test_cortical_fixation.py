@@ -18,12 +18,15 @@ def _pattern(size):
     return (((7 * row + 13 * column + 29 * channel) % 64) / 63).astype("float32")[None]
 
 
-@pytest.mark.parametrize(("crops", "radii"), [((4, 8), (1, 2)), ((3, 9, 12), (1, 3, 4)), ((10,), (5,))])
-def test_layer_is_well_made(crops, radii):
+@pytest.mark.parametrize(
+    ("crops", "radii", "num_still"),
+    [((4, 8), (1, 2), 0), ((3, 9, 12), (1, 3, 4), 1), ((10,), (5,), 0)],
+)
+def test_layer_is_well_made(crops, radii, num_still):
     side = crops[0] // radii[0]
     check_layer(
         CorticalFixation,
-        {"crops": list(crops), "radii": list(radii)},
+        {"crops": list(crops), "radii": list(radii), "num_still": num_still},
         inputs=(_images(3, 14, 12, 3), _GAZES),
         expected=LayerExpectations(output_shape=(side, side, 3)),
     )
@@ -130,6 +133,16 @@ def test_scales_fit_at_every_size(side):
     assert widest - radii[-1] < crops[-1] <= widest
 
 
+@pytest.mark.parametrize("side", [16, 17, 28, 31, 32, 47, 48, 49, 64, 96, 159, 160, 224, 320, 331])
+def test_scales_with_the_whole_image_fit_at_every_size(side):
+    crops, radii, offset = cortical_geometry(side, whole=True)
+    assert len({crop / radius for crop, radius in zip(crops, radii, strict=True)}) == 1
+    assert side - radii[-1] < crops[-1] <= side
+    for row, _ in five_gazes(offset):
+        first = side // 2 + int(row) - crops[-2] // 2
+        assert 0 <= first <= first + crops[-2] <= side
+
+
 def test_published_scales():
     assert cortical_geometry(320) == ((40, 80, 160, 240), (1, 2, 4, 6), 40)
     assert cortical_geometry(64) == ((12, 24, 36, 48), (1, 2, 3, 4), 8)
@@ -154,6 +167,12 @@ def test_images_too_small_are_refused():
 def test_arguments_out_of_range_are_refused(crops, radii, message):
     with pytest.raises(ValueError, match=message):
         CorticalFixation(crops, radii)
+
+
+@pytest.mark.parametrize("num_still", [-1, 2, 0.5])
+def test_more_still_crops_than_crops_are_refused(num_still):
+    with pytest.raises(ValueError, match=f"number of crops. Received: num_still={num_still}"):
+        CorticalFixation((4,), (1,), num_still=num_still)
 
 
 def test_wrong_shapes_are_refused():
