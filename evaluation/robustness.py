@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from bioattack.attacks.engine import ImageResult
 from bioattack.attacks.request import AttackRequest, FoolboxRequest
 from bioattack.attacks.run import make_engine
 from bioattack.attacks.snapshot import restore_engine, save_engine
+from bioattack.attacks.tasks import ImageResult
 from bioattack.classifier import Classifier
 from bioattack.evaluation import rows
 from bioattack.evaluation.config import MeasurePlan, PlannedAttack

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bioattack.attacks.engine import ImageResult
 from bioattack.attacks.lengths import lengths
+from bioattack.attacks.tasks import ImageResult
 
 Batch = Mapping[str, Any]
 

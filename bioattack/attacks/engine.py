@@ -1,6 +1,5 @@
 """The streaming engine: a batch that is kept full, a rule for each image, results in input order."""
 
-import dataclasses
 import hashlib
 import itertools
 import math
@@ -17,6 +16,7 @@ from bioattack.attacks.compiled import CompiledAttack, compile_attack
 from bioattack.attacks.lengths import length
 from bioattack.attacks.searches import Attempts, Finding, Outcome, Search, Trial
 from bioattack.attacks.stream import Image, read_stream
+from bioattack.attacks.tasks import ImageResult, Progress, Statistics, Task
 from bioattack.errors import InputError
 
 # Results wait until all before them are there; so many bytes of images may wait, then nothing new comes in.
@@ -26,59 +26,6 @@ _WINDOW_BYTES = 2**28
 # pass of those that are over. So it pays if more are over than a forward pass is of a forward and backward
 # one: measured 0.35 on a small network, 0.42 on a ResNet-20, 0.2 on a ResNet-18.
 _LOOK_IF_OVER = 0.35
-
-
-@dataclasses.dataclass
-class Statistics:
-    """What a run did.
-
-    Args:
-        num_images: Images that came in.
-        num_passes: Forward and backward passes over the batch.
-        num_looks: Forward passes over the batch that judged only.
-        slot_passes: Sum of the batch's sizes over all passes.
-        idle_slot_passes: Of these, slots without an image while there were images left.
-        idle_slot_passes_dry: Of these, slots without an image after the last one had come in.
-    """
-
-    num_images: int = 0
-    num_passes: int = 0
-    num_looks: int = 0
-    slot_passes: int = 0
-    idle_slot_passes: int = 0
-    idle_slot_passes_dry: int = 0
-
-
-@dataclasses.dataclass
-class Task:
-    """An image on its way through the engine.
-
-    Args:
-        image: The image and what came with it.
-        attempts: ``(restart, target)`` in the order in which they are tried at one epsilon.
-        findings: What was found so far.
-        seconds: Time spent on the trial that is going on.
-        is_judged: Whether its present iterate has been looked at already.
-    """
-
-    image: Image
-    attempts: list[tuple[int, int]]
-    findings: list[Finding] = dataclasses.field(default_factory=list)
-    seconds: float = 0.0
-    is_judged: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageResult:
-    """What came of one image.
-
-    Args:
-        image: The image and what came with it, its clean logits included.
-        outcomes: One for each epsilon; none where the image was not attacked, being wrong before.
-    """
-
-    image: Image
-    outcomes: tuple[Outcome, ...]
 
 
 class Engine:
@@ -127,7 +74,7 @@ class Engine:
         self.state: State | None = None
         self.num_judged = np.zeros(attack.num_steps + 1, np.int64)
         self.num_over = np.zeros(attack.num_steps + 1, np.int64)
-        self.steps = np.zeros(0, np.int64)
+        self.progress = Progress.none(0)
         self.starting: dict[int, Trial] = {}
         self.is_dry = False
         self.compiled: CompiledAttack | None = None
@@ -255,25 +202,21 @@ class Engine:
         if not self.starting:
             return
         places = sorted(self.starting)
-        tasks = [self.tasks[place] for place in places]
         trials = [self.starting[place] for place in places]
         self.starting = {}
-        slots = self._make_slots([task.image for task in tasks if task is not None], trials)
+        slots = self._make_slots([self._task_at(place).image for place in places], trials)
         if self.compiled is None:
             self.compiled = compile_attack(self.model, self.attack, slots)
         begin = time.perf_counter()
         state = self.compiled.start(slots)
         seconds = (time.perf_counter() - begin) / len(places)
-        for task in filter(None, tasks):
-            task.seconds += seconds
         if self.slots is None or self.state is None:
             self.slots, self.state = slots, state
-            self.steps = np.zeros(len(places), np.int64)
         else:
             where = tf.constant(places, tf.int32)
             self.slots, self.state = self.compiled.put(self.slots, self.state, slots, state, where)
-            self.steps = np.pad(self.steps, (0, len(self.tasks) - len(self.steps)))
-            self.steps[places] = 0
+        self.progress.begin(places, len(self.tasks))
+        self.progress.seconds[places] = seconds
 
     def _make_slots(self, images: Sequence[Image], trials: Sequence[Trial]) -> Slots:
         keys = [self._key(image, trial) for image, trial in zip(images, trials, strict=True)]
@@ -295,23 +238,28 @@ class Engine:
 
     def _shrink(self) -> None:
         """Leaves out the free slots once no image is left and half of them are free."""
-        places = [place for place, task in enumerate(self.tasks) if task is not None]
-        if not (self.is_dry and not self.waiting and places and 2 * len(places) <= len(self.tasks)):
+        if not self.is_dry or self.waiting:
+            return
+        places = self._places()
+        if not len(places) or 2 * len(places) > len(self.tasks):
             return
         if self.compiled is None or self.slots is None or self.state is None:
             raise ValueError("nothing has been started")
         self.slots, self.state = self.compiled.take(self.slots, self.state, tf.constant(places, tf.int32))
         self.tasks = [self.tasks[place] for place in places]
-        self.steps = self.steps[places]
+        self.progress.keep(places)
 
     # --- passes ---
 
+    def _places(self) -> np.ndarray:
+        """The slots that hold an image."""
+        return np.flatnonzero([task is not None for task in self.tasks])
+
     def _expected_over(self) -> float:
         """The share of images that will turn out to be over, going by all those that made as many steps."""
-        steps = self.steps[[place for place, task in enumerate(self.tasks) if task is not None]]
         expected = self.num_over / np.maximum(1, self.num_judged)
         expected[self.attack.num_steps] = 1.0
-        return float(np.mean(expected[steps]))
+        return float(np.mean(expected[self.progress.steps[self._places()]]))
 
     def _pass(self, *, is_look: bool) -> None:
         if self.compiled is None or self.slots is None or self.state is None:
@@ -320,26 +268,24 @@ class Engine:
         act = self.compiled.look if is_look else self.compiled.advance
         self.state, report = act(self.slots, self.state)
         is_over, is_fooled, is_broken, num_steps = report.numpy()
-        places = [place for place, task in enumerate(self.tasks) if task is not None]
+        places, progress = self._places(), self.progress
         self._count(places, is_over, is_look=is_look)
-        seconds = (time.perf_counter() - start) / len(places)
-        for place in places:
-            task = self._task_at(place)
-            task.seconds += seconds
-            task.is_judged = is_look
-            if is_broken[place]:
-                raise InputError(
-                    f"model {self.model.name} gives NaN or infinite logits on the way from image "
-                    f"{task.image.image_id} (step {self.steps[place]}); look for a root, a logarithm or a "
-                    "division at zero in it"
-                )
-        self.steps = num_steps.astype(np.int64)
-        self._take_out([place for place in places if is_over[place]], is_fooled)
+        progress.seconds[places] += (time.perf_counter() - start) / len(places)
+        progress.is_judged[places] = is_look
+        for place in places[is_broken[places] > 0]:
+            raise InputError(
+                f"model {self.model.name} gives NaN or infinite logits on the way from image "
+                f"{self._task_at(place).image.image_id} (step {progress.steps[place]}); look for a root, a "
+                "logarithm or a division at zero in it"
+            )
+        progress.steps = num_steps.astype(np.int64)
+        self._take_out(places[is_over[places] > 0].tolist(), is_fooled)
 
-    def _count(self, places: Sequence[int], is_over: np.ndarray, *, is_look: bool) -> None:
-        judged = [place for place in places if not self._task_at(place).is_judged]
-        np.add.at(self.num_judged, self.steps[judged], 1)
-        np.add.at(self.num_over, self.steps[judged], is_over[judged] > 0)
+    def _count(self, places: np.ndarray, is_over: np.ndarray, *, is_look: bool) -> None:
+        judged = places[~self.progress.is_judged[places]]
+        steps = self.progress.steps[judged]
+        self.num_judged += np.bincount(steps, minlength=len(self.num_judged))
+        self.num_over += np.bincount(steps[is_over[judged] > 0], minlength=len(self.num_over))
         statistics, num_idle = self.statistics, len(self.tasks) - len(places)
         statistics.num_looks += is_look
         statistics.num_passes += not is_look
@@ -374,9 +320,9 @@ class Engine:
                     is_fooled=bool(is_fooled[place]),
                     length=length(images[row] - task.image.pixels, self.attack.norm),
                     margin=_margin(logits[row], task.image.label, self.attempts.target),
-                    num_steps=int(self.steps[place]),
+                    num_steps=int(self.progress.steps[place]),
                     has_zero_gradient=bool(has_zero_gradient[row]),
-                    seconds=task.seconds,
+                    seconds=float(self.progress.seconds[place]),
                     logits=logits[row],
                     adversarial_image=images[row],
                 )
@@ -386,7 +332,6 @@ class Engine:
         for place, finding in zip(places, found, strict=True):
             task = self._task_at(place)
             task.findings.append(finding)
-            task.seconds, task.is_judged = 0.0, False
             if len(task.findings) > 1:
                 self._forget_images(task)
             if (following := self._next_trial(task)) is not None:

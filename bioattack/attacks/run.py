@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from bioattack.attacks.attack import AttackedModel, StreamedAttack
-from bioattack.attacks.engine import Engine, ImageResult, Statistics
+from bioattack.attacks.engine import Engine
 from bioattack.attacks.registry import JUDGED, attack_class, find_attack
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.searches import Attempts, EpsilonLadder, LeastEpsilon, NoRadius, Search
+from bioattack.attacks.tasks import ImageResult, Statistics
 from bioattack.classifier import Classifier
 from bioattack.errors import InputError
 

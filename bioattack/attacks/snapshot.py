@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import tensorflow as tf
 
 from bioattack.attacks.attack import Slots
 from bioattack.attacks.compiled import compile_attack
-from bioattack.attacks.engine import Engine, Statistics, Task
+from bioattack.attacks.engine import Engine
 from bioattack.attacks.searches import Finding, Trial
 from bioattack.attacks.stream import Image
+from bioattack.attacks.tasks import Progress, Statistics, Task
 from bioattack.files import replacing
 
 
@@ -43,7 +45,7 @@ def save_engine(engine: Engine, path: Path, *, note: dict[str, Any]) -> None:
     findings = [finding for task in tasks for finding in task.findings]
     arrays: dict[str, Any] = {
         "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8),
-        "steps": engine.steps,
+        **{f"progress/{name}": values for name, values in vars(engine.progress).items()},
         "num_judged": engine.num_judged,
         "num_over": engine.num_over,
         "pixels": _stack([task.image.pixels for task in tasks]),
@@ -94,25 +96,26 @@ def restore_engine(engine: Engine, path: Path) -> dict[str, Any]:
             for one in task["findings"]
         ]
         attempts = engine.attempts.list(image.clean_logits, image.label)
-        tasks.append(Task(image, attempts, findings, task["seconds"], task["is_judged"]))
+        tasks.append(Task(image, attempts, findings))
     engine.tasks = [None if number is None else tasks[number] for number in facts["slots"]]
     engine.waiting = deque(tasks[number] for number in facts["waiting"])
     engine.finished = {tasks[number].image.index: tasks[number] for number in facts["finished"]}
     engine.num_batches_read, engine.next_index = facts["num_batches_read"], facts["next_index"]
     engine.is_dry = facts["is_dry"]
     engine.statistics = Statistics(**facts["statistics"])
-    engine.steps = arrays["steps"]
+    engine.progress = Progress(**_under("progress/", arrays))
     engine.num_judged, engine.num_over = arrays["num_judged"], arrays["num_over"]
     if "slots/originals" in arrays:
-        engine.slots = Slots(*(tf.constant(arrays[f"slots/{name}"]) for name in Slots._fields))
-        engine.state = {
-            name.removeprefix("state/"): tf.constant(value)
-            for name, value in arrays.items()
-            if name.startswith("state/")
-        }
+        engine.slots = Slots(**{name: tf.constant(value) for name, value in _under("slots/", arrays).items()})
+        engine.state = {name: tf.constant(value) for name, value in _under("state/", arrays).items()}
         engine.compiled = compile_attack(engine.model, engine.attack, engine.slots)
     engine.starting = {place: engine.required_trial(place) for place in facts["starting"]}
     return dict(facts["note"])
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
 
 
 def _task_facts(task: Task) -> dict[str, Any]:
@@ -125,8 +128,6 @@ def _task_facts(task: Task) -> dict[str, Any]:
             "extra": {name: _plain(value) for name, value in image.extra.items()},
             "index": image.index,
         },
-        "seconds": task.seconds,
-        "is_judged": task.is_judged,
         "findings": [
             {
                 "trial": dataclasses.asdict(finding.trial),

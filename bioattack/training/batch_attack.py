@@ -9,13 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from bioattack.attacks.attack import AttackedModel
-from bioattack.attacks.engine import Engine, ImageResult
+from bioattack.attacks.engine import Engine
 from bioattack.attacks.losses import cross_entropy
 from bioattack.attacks.measured_distance import check_distance_fits, choose_distance
 from bioattack.attacks.registry import DISTANCE_ATTACKS
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.run import make_attack, make_search
 from bioattack.attacks.searches import Attempts
+from bioattack.attacks.tasks import ImageResult
 from bioattack.classifier import load_classifier
 from bioattack.training.options import LONGEST_WAY, DroOptions
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from bioattack.attacks.engine import ImageResult
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.row_bounds import row_bounds
 from bioattack.attacks.run import make_engine
+from bioattack.attacks.tasks import ImageResult
 from bioattack.classifier import Classifier, check_against_records, load_classifier
 from bioattack.errors import InputError
 from bioattack.files import naming_the_place, only_writer, remove_partials, replacing

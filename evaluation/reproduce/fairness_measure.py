@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bioattack.attacks.engine import ImageResult
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.row_bounds import row_bounds
 from bioattack.attacks.run import make_engine
+from bioattack.attacks.tasks import ImageResult
 from bioattack.classifier import Classifier, load_classifier
 from bioattack.defences import defend
 from bioattack.evaluation.attack import attack
