@@ -33,7 +33,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from attack_subjects import BATCH_SIZE, EPSILON, NUM_CLASSES, Subject, batches, make_subjects
-from ratio import Ratio, interleave, make_ratio, print_table
+from ratio import Ratio, interleave, make_ratio, print_head, print_rows
 
 from bioattack.attacks.foolbox_bridge import TensorFlowModel, foolbox_attacks
 from bioattack.attacks.losses import cross_entropy
@@ -58,18 +58,16 @@ def main() -> None:
     print(
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, TensorFlow {tf.__version__}", file=sys.stderr
     )
-    rows: list[Ratio] = []
+    print_head()
     for subject in make_subjects(arguments, num_images):
         if "cost" in arguments.rows:
-            rows += _cost_rows(subject, repeats)
+            print_rows(*_cost_rows(subject, repeats))
         if "search" in arguments.rows:
-            rows += _search_rows(subject, min(repeats, 3), num_images=64 if arguments.quick else 256)
+            print_rows(*_search_rows(subject, min(repeats, 3), num_images=64 if arguments.quick else 256))
         if "stream" in arguments.rows:
-            rows += _stream_rows(subject, 1 if arguments.quick else min(repeats, 3))
-        print_table(rows)
+            print_rows(*_stream_rows(subject, 1 if arguments.quick else min(repeats, 3)))
     if "memory" in arguments.rows:
-        rows.append(_memory_row(quick=arguments.quick))
-    print_table(rows)
+        print_rows(_memory_row(quick=arguments.quick))
 
 
 def _parse() -> argparse.Namespace:
@@ -130,7 +128,7 @@ def _cost_rows(subject: Subject, repeats: int) -> list[Ratio]:
     for peer in peers:
         share = np.mean(np.abs(found["ours"] - np.asarray(found[peer])) > 1e-4)
         print(f"{subject.name}: {share:.1e} of the values differ from those of {peer}", file=sys.stderr)
-    times = interleave(works, repeats)
+    times = interleave(works, repeats, is_warm=True)
     what = f"{subject.name}: PGD-{NUM_STEPS}, all steps"
     return [
         make_ratio(f"{what} / {name}", times, "ours", name, goals.get(name, "<= 1.10"))
@@ -205,7 +203,7 @@ def _search_rows(subject: Subject, repeats: int, *, num_images: int) -> list[Rat
         name: functools.partial(_attack, subject, request) for name, request in requests.items()
     }
     bare(1)
-    times = interleave(works | {"bare": lambda: bare(NUM_STEPS)}, repeats)
+    times = interleave(works | {"bare": lambda: bare(NUM_STEPS)}, repeats, is_warm=True)
     what, factor = f"{subject.name}: early stop / {NUM_STEPS} bare gradients", num_images / BATCH_SIZE
     rows = [make_ratio(what, times, "early stop", "bare", "<= 0.35 undefended", factor=factor)]
     for ours, goal in (("eight epsilons", "<= 2.5 undefended"), ("least epsilon", "<= 10 undefended")):
@@ -262,7 +260,7 @@ def _stream_rows(subject: Subject, repeats: int) -> list[Ratio]:
     # Each picture is looked at before the attack, and if it was right at its last iterate and in 8 bits.
     num_forwards = len(subject.images) + 2 * attacked.is_correct.sum()
     shares = (attacked.num_steps.sum() / number / BATCH_SIZE, num_forwards / number / BATCH_SIZE)
-    times = interleave(works, repeats)
+    times = interleave(works, repeats, is_warm=True)
     times["needed"] = tuple(
         [shares[0] * one + shares[1] * other for one, other in zip(gradients, forwards, strict=True)]
         for gradients, forwards in zip(times["gradients"], times["forwards"], strict=True)

@@ -29,7 +29,7 @@ prepare_tensorflow()
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from ratio import Ratio, interleave, make_ratio, print_table
+from ratio import Ratio, interleave, make_ratio, print_head, print_rows
 
 from bioattack.attacks.ssim_solver import NewtonSolution, newton_directions
 from bioattack.models.resnet18 import resnet18
@@ -44,10 +44,9 @@ def main() -> None:
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, TensorFlow {tf.__version__}", file=sys.stderr
     )
     sizes = (64, 128) if arguments.quick else (299, 1024)
-    rows: list[Ratio] = []
+    print_head()
     for size in sizes:
-        rows += _rows(arguments, size, repeats=2 if arguments.quick else arguments.repeats)
-        print_table(rows)
+        print_rows(*_rows(arguments, size, repeats=2 if arguments.quick else arguments.repeats))
 
 
 def _parse() -> argparse.Namespace:

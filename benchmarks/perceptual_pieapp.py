@@ -16,7 +16,6 @@ import functools
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +25,7 @@ prepare_tensorflow()
 
 import numpy as np
 import tensorflow as tf
+from ratio import interleave, make_ratio, print_head, print_rows
 
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.run import attack_images
@@ -55,7 +55,7 @@ def main() -> None:
         _one_gradient(arguments.peak[0], int(arguments.peak[1]))
         return
     repeats = 1 if arguments.quick else arguments.repeats
-    print(f"{'ours / theirs':62}  {'median (least - greatest)':26}  {'processor':9}  goal")
+    print_head()
     for name in WORK:
         if arguments.only in (None, name) and not (arguments.quick and name == "pieapp"):
             _tell_times(name, repeats)
@@ -133,19 +133,19 @@ def _tell_times(name: str, repeats: int) -> None:
         "default": _gradient(_distance(name), number),
         "chunks": _gradient(_distance(name, 27), number),
     }
-    times = _interleave(works, repeats)
-    step = [
+    times = interleave(works, repeats)
+    times["step"] = [
         [(long - short) / (many - few) for long, short in zip(*pair, strict=True)]
         for pair in zip(times["long"], times["short"], strict=True)
     ]
-    bare = [
-        [one + other for one, other in zip(*pair, strict=True)]
-        for pair in zip(times["model"], times["distance"], strict=True)
-    ]
-    _tell(f"{name}, {number} images: attack step / bare", step, bare, "<= 1.15")
-    _tell(f"{name}: gradient, default chunk / one chunk", times["default"], times["distance"])
-    _tell(f"{name}: gradient, chunks of 27 patches / one chunk", times["chunks"], times["distance"])
-    _tell(f"{name}: gradient / gradient of MobileNetV2", times["distance"], times["model"])
+    print_rows(
+        make_ratio(
+            f"{name}, {number} images: attack step / bare", times, "step", ("model", "distance"), "<= 1.15"
+        ),
+        make_ratio(f"{name}: gradient, default chunk / one chunk", times, "default", "distance"),
+        make_ratio(f"{name}: gradient, chunks of 27 patches / one chunk", times, "chunks", "distance"),
+        make_ratio(f"{name}: gradient / gradient of MobileNetV2", times, "distance", "model"),
+    )
     seconds = {work: statistics.median(each[1]) / number for work, each in times.items()}
     print(
         f"{name}: seconds of processor time for one image: gradient of the distance "
@@ -153,28 +153,6 @@ def _tell_times(name: str, repeats: int) -> None:
         file=sys.stderr,
         flush=True,
     )
-
-
-def _interleave(works: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[list[float]]]:
-    """Times functions in turns, in one order and then in the other: wall and processor seconds."""
-    for work in works.values():  # not counted: graphs are traced
-        work()
-    times: dict[str, list[list[float]]] = {name: [[], []] for name in works}
-    for repeat in range(repeats):
-        for name in reversed(works) if repeat % 2 else works:
-            start = time.perf_counter(), time.process_time()
-            works[name]()
-            times[name][0].append(time.perf_counter() - start[0])
-            times[name][1].append(time.process_time() - start[1])
-    return times
-
-
-def _tell(what: str, ours: list[list[float]], theirs: list[list[float]], goal: str = "") -> None:
-    wall, processor = (
-        [one / other for one, other in zip(*pair, strict=True)] for pair in zip(ours, theirs, strict=True)
-    )
-    spread = f"{statistics.median(wall):.2f} ({min(wall):.2f} - {max(wall):.2f})"
-    print(f"{what:62}  {spread:26}  {statistics.median(processor):<9.2f}  {goal}", flush=True)
 
 
 # --- memory ---

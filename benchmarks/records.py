@@ -9,18 +9,14 @@ time is what the goals are about; processor time, of all threads, is steadier wh
 """
 
 import argparse
-import dataclasses
 import io
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from bioattack.cli.common import prepare_tensorflow
 
@@ -30,6 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+from ratio import Ratio, interleave, make_ratio, print_head, print_rows
 
 from bioattack.tfrecords_builder.build import build
 from bioattack.tfrecords_builder.folder import FolderOptions
@@ -42,26 +39,8 @@ CROP_SIZE, SMALL_SIZE = 320, 64
 PHOTOGRAPH = (375, 500)
 BATCH_SIZE = 32
 GROWTH = 10
-_LINE = "{:69}  {:26}  {:9}  {}"
 # A network so narrow that what a training run holds in memory is TensorFlow, Keras and the pictures.
 NARROW = ("--model", "resnet18", "--model-options.width", "4", "--model-options.augmentation", "none")
-
-
-@dataclasses.dataclass(frozen=True)
-class Ratio:
-    """One line of the table.
-
-    Args:
-        what: Ours over theirs.
-        wall: Ratios of wall time (or of memory), one for each repeat.
-        goal: As the project states it, such as ``"<= 1.2"``.
-        processor: Ratios of processor time; none for memory.
-    """
-
-    what: str
-    wall: list[float]
-    goal: str
-    processor: list[float] = dataclasses.field(default_factory=list)
 
 
 def main() -> None:
@@ -73,14 +52,14 @@ def main() -> None:
         source = arguments.source or _draw_photographs(scratch / "photographs", num_pictures)
         files = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
         print(f"{len(files)} pictures, {os.cpu_count()} cores, TensorFlow {tf.__version__}", file=sys.stderr)
-        print(_LINE.format("ours / theirs", "median (least - greatest)", "processor", "goal"))
-        _print([_measure_building(source, files, scratch, repeats)])
+        print_head()
+        print_rows(_measure_building(source, files, scratch, repeats))
         for size in (CROP_SIZE, SMALL_SIZE):
             folder = _cropped(files, scratch / f"png-{size}", size)
-            _print(_measure_reading(folder, f"{size} x {size} PNG", scratch, repeats))
+            print_rows(*_measure_reading(folder, f"{size} x {size} PNG", scratch, repeats))
         if arguments.source is None:
-            _print(_measure_reading(source, "375 x 500 JPEG", scratch, repeats))
-        _print(_measure_memory(scratch, files, arguments.quick))
+            print_rows(*_measure_reading(source, "375 x 500 JPEG", scratch, repeats))
+        print_rows(*_measure_memory(scratch, files, arguments.quick))
 
 
 def _parse() -> argparse.Namespace:
@@ -133,23 +112,6 @@ def _crop_and_encode(file: Path, size: int) -> bytes:
     return buffer.getvalue()
 
 
-def _interleave(
-    ours: Callable[[], Any], theirs: Callable[[], Any], repeats: int
-) -> tuple[list[float], list[float]]:
-    """Times two functions in turns, who goes first alternating; returns the ratios of wall and processor."""
-    wall, processor = [], []
-    ours(), theirs()  # not counted: files come into the cache, graphs are traced
-    for repeat in range(repeats):
-        taken = {}
-        for work in (ours, theirs) if repeat % 2 else (theirs, ours):
-            start = time.perf_counter(), time.process_time()
-            work()
-            taken[work] = time.perf_counter() - start[0], time.process_time() - start[1]
-        wall.append(taken[ours][0] / taken[theirs][0])
-        processor.append(taken[ours][1] / taken[theirs][1])
-    return wall, processor
-
-
 def _measure_building(source: Path, files: list[Path], scratch: Path, repeats: int) -> Ratio:
     def ours() -> None:
         # With one worker all happens in this process: listing, hashing, cropping, writing, manifest.
@@ -161,8 +123,8 @@ def _measure_building(source: Path, files: list[Path], scratch: Path, repeats: i
         for file in files:
             (scratch / "one.png").write_bytes(_crop_and_encode(file, CROP_SIZE))
 
-    wall, processor = _interleave(ours, theirs, repeats)
-    return Ratio(f"build, {CROP_SIZE}-pixel crops / bare Pillow loop", wall, "<= 1.3", processor)
+    times = interleave({"ours": ours, "theirs": theirs}, repeats)
+    return make_ratio(f"build, {CROP_SIZE}-pixel crops / bare Pillow loop", times, "ours", "theirs", "<= 1.3")
 
 
 def _measure_reading(folder: Path, what: str, scratch: Path, repeats: int) -> list[Ratio]:
@@ -178,16 +140,23 @@ def _measure_reading(folder: Path, what: str, scratch: Path, repeats: int) -> li
     encoded = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
     assert len(encoded) == records.num_examples("train")
     ours = _ours(records)
-    bare = _interleave(ours, _bare_decoding(encoded), repeats)
     files = _keras_files(folder, records)
-    whole_range = _interleave(ours, lambda: _consume(files), repeats)
     # What ours give: Keras' own introduction puts the same line behind image_dataset_from_directory.
     scaled_files = files.map(lambda images, labels: (images / 255.0, labels))
-    scaled = _interleave(ours, lambda: _consume(scaled_files), repeats)
+    works = {
+        "bare decode_image": _bare_decoding(encoded),
+        "image_dataset_from_directory": lambda: _consume(files),
+        "the same, scaled to [0, 1]": lambda: _consume(scaled_files),
+    }
+    goals = ("<= 1.2", "< 1", "< 1")
     return [
-        Ratio(f"read {what}, shuffled / bare decode_image", bare[0], "<= 1.2", bare[1]),
-        Ratio(f"read {what}, shuffled / image_dataset_from_directory", whole_range[0], "< 1", whole_range[1]),
-        Ratio(f"read {what}, shuffled / the same, scaled to [0, 1]", scaled[0], "< 1", scaled[1]),
+        # Each beside ours alone: whoever comes third finds the caches as the second left them.
+        make_ratio(
+            f"read {what}, shuffled / {name}",
+            interleave({"ours": ours, name: theirs}, repeats),
+            *("ours", name, goal),
+        )
+        for (name, theirs), goal in zip(works.items(), goals, strict=True)
     ]
 
 
@@ -261,14 +230,6 @@ def _peak_of_training(records: Path, output: Path, *, epochs: int) -> int:
     peak = int(said) // (1024 if sys.platform == "darwin" else 1)
     print(f"peak memory, {output.name}: {peak / 1024:.0f} MiB", file=sys.stderr)
     return peak
-
-
-def _print(rows: list[Ratio]) -> None:
-    """Prints lines of the table as soon as they are measured: the whole of it takes a quarter of an hour."""
-    for row in rows:
-        spread = f"{statistics.median(row.wall):.2f} ({min(row.wall):.2f} - {max(row.wall):.2f})"
-        processor = f"{statistics.median(row.processor):.2f}" if row.processor else ""
-        print(_LINE.format(row.what, spread, processor, row.goal), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from ratio import spread
 
 from bioattack.fairness.group_sample import make_group_sample
 from bioattack.fairness.group_scores import ScoreInput, score_groups
@@ -43,9 +44,8 @@ def main() -> None:
         }
         print(f"{'seconds':28}  {'median (least - greatest)':26}  goal")
         for what, work in works.items():
-            seconds = sorted(_seconds(work) for _ in range(repeats))
-            spread = f"{seconds[len(seconds) // 2]:.1f} ({seconds[0]:.1f} - {seconds[-1]:.1f})"
-            print(f"{what:28}  {spread:26}  < {GOAL}", flush=True)
+            seconds = [_seconds(work) for _ in range(repeats)]
+            print(f"{what:28}  {spread(seconds, digits=1):26}  < {GOAL}", flush=True)
 
 
 def _write_table(path: Path, num_rows: int) -> Path:

@@ -28,7 +28,7 @@ prepare_tensorflow()
 import keras
 import numpy as np
 import tensorflow as tf
-from ratio import Ratio, interleave, make_ratio, print_table
+from ratio import Ratio, interleave, make_ratio, print_head, print_rows
 
 from bioattack.models.registry import build_model
 from bioattack.testing.small_records import write_small_records
@@ -86,7 +86,8 @@ def main() -> None:
             Ratio(f"a dataset and {NUM_MODELS} models / attacking afresh in every step", speed_ups, "< 1"),
             *_measure_ensemble(records.directory, scratch / "runs", repeats=1 if is_quick else 3),
         ]
-        print_table(rows)
+        print_head()
+        print_rows(*rows)
 
 
 def _plan(records: Records) -> TrainPlan:
@@ -185,7 +186,6 @@ def _measure_drawing(folder: Path, repeats: int) -> Ratio:
     )
     in_order = records.dataset("train", batch_size=BATCH_SIZE)
     works = {"drawn": lambda: _consume(drawn), "in order": lambda: _consume(in_order)}
-    interleave(works, 1)  # not counted: files come into the cache
     times = interleave(works, 2 * repeats)
     return make_ratio("drawing by weight / reading in order", times, "drawn", "in order", "<= 1.3")
 
@@ -206,7 +206,7 @@ def _measure_ensemble(records: Path, runs: Path, *, repeats: int) -> list[Ratio]
         "two processes": lambda: train(f"--models={ENSEMBLE}", "--jobs=2"),
     }
     # The processor time of other processes is not counted by this one.
-    wall = {name: seconds for name, (seconds, _) in interleave(works, repeats).items()}
+    wall = {name: seconds for name, (seconds, _) in interleave(works, repeats, is_warm=True).items()}
 
     def ratio(what: str, ours: str, theirs: str, goal: str, factor: int) -> Ratio:
         pairs = zip(wall[ours], wall[theirs], strict=True)

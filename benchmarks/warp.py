@@ -14,11 +14,11 @@ All run in ``tf.function``; none but our sampler is compiled with XLA.
     share       what the warp takes of a step of training of ``retinal`` at 320 pixels
     reference   tensorflow-addons' sampler beside tf.gather_nd, in the environment of ``make reference``
     branches    a step of training of ``stn`` and ``multi_gaze`` with one shared classifier, beside the sum of
-                its parts run bare: the localisation network on the batch, one ResNet on five times the batch
+                its parts run bare: the localisation network on the batch, one ResNet on five times the batch;
+                and with the gradients of that one going back to its images, as those of the branches must
 """
 
 import argparse
-import dataclasses
 import functools
 import json
 import os
@@ -37,7 +37,8 @@ prepare_tensorflow()
 import keras
 import numpy as np
 import tensorflow as tf
-from warp_peers import Times, interleave, sample_with_gather_nd
+from ratio import Times, interleave, make_ratio, print_head, print_rows
+from warp_peers import sample_with_gather_nd
 
 from bioattack.models.backbones import Backbone
 from bioattack.models.layers.bilinear_sampling import sample_bilinearly
@@ -47,24 +48,6 @@ from bioattack.models.registry import build_model
 SIZE, NUM_CLASSES, NUM_BRANCHES = 320, 10, 5
 REFERENCE_PYTHON = Path(__file__).resolve().parent.parent / ".venv-reference" / "bin" / "python"
 PARTS = ("sampling", "share", "reference", "branches")
-_LINE = "{:74}  {:26}  {:9}  {}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Ratio:
-    """One line of the table.
-
-    Args:
-        what: Ours over theirs.
-        wall: Ratios of wall time, one for each repeat.
-        goal: As the project states it, such as ``"<= 0.20"``; empty where it states none.
-        processor: Ratios of processor time.
-    """
-
-    what: str
-    wall: list[float]
-    goal: str = ""
-    processor: list[float] = dataclasses.field(default_factory=list)
 
 
 def main() -> None:
@@ -72,7 +55,7 @@ def main() -> None:
     arguments = _parse()
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.1f}, TensorFlow {tf.__version__}", file=sys.stderr)
-    print(_LINE.format("ours / theirs", "median (least - greatest)", "processor", "goal"))
+    print_head()
     parts = {
         "sampling": _measure_sampling,
         "share": _measure_share,
@@ -93,25 +76,6 @@ def _parse() -> argparse.Namespace:
     if arguments.quick:
         arguments.repeats = 2
     return arguments
-
-
-def _ratio(what: str, times: Times, ours: str, theirs: Sequence[str], goal: str = "") -> Ratio:
-    """Makes a line of the table: ours over the sum of theirs."""
-    wall, processor = (
-        [
-            one / sum(others)
-            for one, *others in zip(*(times[name][kind] for name in (ours, *theirs)), strict=True)
-        ]
-        for kind in (0, 1)
-    )
-    return Ratio(what, wall, goal, processor)
-
-
-def _print(row: Ratio) -> None:
-    """Prints a line of the table as soon as it is measured."""
-    spread = f"{statistics.median(row.wall):.3f} ({min(row.wall):.3f} - {max(row.wall):.3f})"
-    processor = f"{statistics.median(row.processor):.3f}" if row.processor else ""
-    print(_LINE.format(row.what, spread, processor, row.goal), flush=True)
 
 
 def _tell_seconds(times: Times) -> None:
@@ -142,7 +106,9 @@ def _measure_sampling(arguments: argparse.Namespace) -> None:
         for name, sampler in samplers.items()
     }
     times = interleave(alone, arguments.repeats)
-    _print(_ratio("positions given, forward / tf.gather_nd", times, "ours", ["tf.gather_nd"], "<= 0.20"))
+    print_rows(
+        make_ratio("positions given, forward / tf.gather_nd", times, "ours", ["tf.gather_nd"], "<= 0.20")
+    )
     for what, is_differentiated in (
         ("forward", (False, False)),
         ("gradient to images", (True, False)),
@@ -157,7 +123,7 @@ def _measure_sampling(arguments: argparse.Namespace) -> None:
         _tell_seconds(times)
         for name in list(works)[1:]:
             goal = "<= 0.20" if what == "forward" and name == "tf.gather_nd" else ""
-            _print(_ratio(f"retinal warp, {what} / {name}", times, "ours", [name], goal))
+            print_rows(make_ratio(f"retinal warp, {what} / {name}", times, "ours", [name], goal))
 
 
 def _warps() -> Mapping[str, Warp]:
@@ -232,8 +198,10 @@ def _measure_share(arguments: argparse.Namespace) -> None:
     times = interleave(works | {"warp": lambda: _run(warp, images, gazes)}, max(2, arguments.repeats // 2))
     _tell_seconds(times)
     what = f"{batch_size} x {SIZE} x {SIZE}, width {options['width']}"
-    _print(_ratio(f"{what}: warp / step of retinal", times, "warp", ["retinal"], "<= 0.10"))
-    _print(_ratio(f"{what}: step of retinal / the same without the warp", times, "retinal", ["resnet18"]))
+    print_rows(make_ratio(f"{what}: warp / step of retinal", times, "warp", "retinal", "<= 0.10"))
+    print_rows(
+        make_ratio(f"{what}: step of retinal / the same without the warp", times, "retinal", ["resnet18"])
+    )
 
 
 def _training_step(
@@ -268,12 +236,23 @@ def _measure_branches(arguments: argparse.Namespace) -> None:
                     localisation, images, tf.zeros((batch_size, num_outputs)), "mse"
                 ),
                 "classifier": _training_step(classifier, many_images, many_labels),
+                "to its images": _training_step(_behind_a_weight(classifier), many_images, many_labels),
             }
             times = interleave(works, max(2, arguments.repeats // (2 if size == SIZE else 1)))
             _tell_seconds(times)
             what = f"{name}, {batch_size} x {size} x {size}, width {width}: step / its parts bare"
-            _print(_ratio(what, times, name, ["localisation", "classifier"], "<= 1.15"))
+            print_rows(
+                make_ratio(what, times, name, ["localisation", "classifier"], "<= 1.15"),
+                make_ratio(f"{what}, back to the views", times, name, ["localisation", "to its images"]),
+            )
             keras.backend.clear_session()
+
+
+def _behind_a_weight(network: keras.Model) -> keras.Model:
+    """The same network, trained with what stands before it: its gradient goes back to the images."""
+    images = keras.Input(network.input_shape[1:])
+    weights = keras.layers.EinsumDense("bhwc,c->bhwc", output_shape=network.input_shape[1:])
+    return keras.Model(images, network(weights(images)))
 
 
 # --- tensorflow-addons, in its own environment ---
@@ -294,7 +273,7 @@ def _measure_reference(arguments: argparse.Namespace) -> None:
             command, stdout=subprocess.PIPE, check=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
         ).stdout
     what = "positions given, forward: tfa.image.interpolate_bilinear / tf.gather_nd there"
-    _print(_ratio(what, json.loads(said), "tensorflow-addons", ["tf.gather_nd"]))
+    print_rows(make_ratio(what, json.loads(said), "tensorflow-addons", ["tf.gather_nd"]))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,11 @@ of ours, nor Keras 3, is imported here. The script prints seconds as one line of
 
 import json
 import sys
-import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-
-Times = dict[str, Sequence[list[float]]]
+from ratio import interleave
 
 
 def sample_with_gather_nd(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
@@ -41,24 +37,6 @@ def sample_with_gather_nd(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor
     above = read(top, left) * (1 - column_weight) + read(top, left + 1) * column_weight
     below = read(top + 1, left) * (1 - column_weight) + read(top + 1, left + 1) * column_weight
     return above * (1 - row_weight) + below * row_weight
-
-
-def interleave(works: Mapping[str, Callable[[], Any]], repeats: int) -> Times:
-    """Times several functions in turns, in one order and then in the other, after one call each.
-
-    Returns:
-        For each its seconds of wall time and of processor time, one for each repeat.
-    """
-    times: Times = {name: ([], []) for name in works}
-    for work in works.values():
-        work()
-    for repeat in range(repeats):
-        for name in reversed(works) if repeat % 2 else works:
-            start = time.perf_counter(), time.process_time()
-            works[name]()
-            times[name][0].append(time.perf_counter() - start[0])
-            times[name][1].append(time.process_time() - start[1])
-    return times
 
 
 def main() -> None:
