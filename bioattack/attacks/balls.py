@@ -286,7 +286,7 @@ class L1(Ball):
         shrunk = _shrink_to_sum(sizes, room, limit)
         is_inside = _sum(room) <= limit
         moved = _add_inwards(originals, tf.sign(perturbations) * shrunk)
-        inside = tf.clip_by_value(images, 0.0, 1.0)
+        inside = clip_to_unit(images)
         return tf.raw_ops.Select(condition=tf.reshape(is_inside, (-1,)), x=inside, y=moved)
 
     def length(self, perturbations: Any) -> Any:
@@ -373,7 +373,7 @@ def _add_inwards(originals: Any, perturbations: Any) -> Any:
     Rounding to the nearest float32 may err outwards in all values alike (in a uniform area), and in a large
     image the sum of 150,000 such errors would be a thousandth of an L1 epsilon.
     """
-    images = tf.clip_by_value(originals + perturbations, 0.0, 1.0)
+    images = clip_to_unit(originals + perturbations)
     changes = images - originals
     is_outside = tf.abs(changes) > tf.abs(perturbations)
     return tf.where(is_outside, images - tf.clip_by_value(changes, -_SPACING, _SPACING), images)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final, Self
 import tensorflow as tf
 
 from bioattack.attacks.attack import AttackedModel, Slots, State, StreamedAttack, fresh_state, rows_where
+from bioattack.attacks.balls import clip_to_unit
 from bioattack.attacks.losses import margin
 from bioattack.attacks.measured_distance import FEATURES, check_distance_fits, choose_distance, on_rows
 from bioattack.classifier import Classifier
@@ -181,7 +182,7 @@ class FeatureAttack(StreamedAttack):
             excess = distances - slots.epsilons
             steps = tf.where(excess > 0, excess + _OVERSHOOT, 0.0) * (1 + _OVERSHOOT)
             inverse = tf.math.divide_no_nan(steps, tf.reduce_sum(gradients**2, axis=(1, 2, 3)))
-            nearer = tf.clip_by_value(moved - inverse[:, None, None, None] * gradients, 0.0, 1.0)
+            nearer = clip_to_unit(moved - inverse[:, None, None, None] * gradients)
             return number + 1, rows_where(is_outside, nearer, moved), is_outside & (excess > 0)
 
         _, moved, is_outside = tf.while_loop(
@@ -196,7 +197,7 @@ class FeatureAttack(StreamedAttack):
         )
 
     def _bisected(self, model: AttackedModel, slots: Slots, state: State, images: tf.Tensor) -> tf.Tensor:
-        changes = tf.clip_by_value(images, 0.0, 1.0) - slots.originals
+        changes = clip_to_unit(images) - slots.originals
 
         def at(shares: tf.Tensor) -> tf.Tensor:
             return slots.originals + shares[:, None, None, None] * changes

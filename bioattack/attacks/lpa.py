@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 import tensorflow as tf
 
 from bioattack.attacks.attack import AttackedModel, Slots, State, lacks_gradient, rows_where
+from bioattack.attacks.balls import clip_to_unit
 from bioattack.attacks.feature_attack import FeatureAttack, FeatureAttackSettings, length_of
 from bioattack.attacks.measured_distance import FEATURES, on_rows
 
@@ -102,4 +103,4 @@ class LagrangianPerceptualAttack(FeatureAttack):
         # The authors look at the features behind the image, not before it.
         speeds = length_of(features - self.features(model, images - _DIFFERENCE * ascent)) / _DIFFERENCE
         factors = (steps / (speeds + _TINY))[:, None, None, None]
-        return tf.clip_by_value(images + factors * ascent, 0.0, 1.0), distances
+        return clip_to_unit(images + factors * ascent), distances

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Self
 import tensorflow as tf
 
 from bioattack.attacks.attack import AttackedModel, Slots, State, StreamedAttack, fresh_state, rows_where
-from bioattack.attacks.balls import get_ball
+from bioattack.attacks.balls import clip_to_unit, get_ball
 from bioattack.attacks.losses import cross_entropy_ascent
 from bioattack.attacks.measured_distance import (
     check_distance_fits,
@@ -136,7 +136,7 @@ class ColourAlternatingAttack(StreamedAttack):
         )
         steps = self._annealed(state, self.settings.colour_step_length, last=0.1)
         descended = state["iterates"] - steps * get_ball("l2").ascend(costs)
-        iterates = tf.clip_by_value(rows_where(is_wrong, descended, climbed), 0.0, 1.0)
+        iterates = clip_to_unit(rows_where(is_wrong, descended, climbed))
         iterates = rows_where(is_open, iterates, state["iterates"])
         rounded = get_ball("linf").round_to_8_bits(iterates, slots.originals, tf.ones_like(slots.epsilons))
         (logits,) = on_rows(lambda images: (model.logits(images),), is_open, rounded)

@@ -5,6 +5,7 @@ from typing import ClassVar, Final
 import tensorflow as tf
 
 from bioattack.attacks.attack import AttackedModel, Slots, State, rows_where
+from bioattack.attacks.balls import clip_to_unit
 from bioattack.attacks.feature_attack import FeatureAttack, FeatureAttackSettings, length_of
 from bioattack.attacks.measured_distance import FEATURES, on_rows
 
@@ -86,7 +87,7 @@ class PerceptualGradientDescent(FeatureAttack):
             search = residual + tf.math.divide_no_nan(_inner(residual, residual), squares) * search
         speeds = length_of(forward(direction))
         factors = tf.math.divide_no_nan(lengths, speeds)[:, None, None, None]
-        return tf.clip_by_value(images + factors * direction, 0.0, 1.0)
+        return clip_to_unit(images + factors * direction)
 
 
 def _inner(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

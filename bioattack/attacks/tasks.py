@@ -88,3 +88,9 @@ class ImageResult:
 
     image: Image
     outcomes: tuple[Outcome, ...]
+
+    @property
+    def adversarial_image(self) -> np.ndarray:
+        """What the attack at the first radius made of it; the image itself where it was not attacked."""
+        finding = self.outcomes[0].finding if self.outcomes else None
+        return self.image.pixels if finding is None else finding.required_image()

@@ -225,7 +225,6 @@ class _Maker:
     def _append(self, shard: WeightedShard, record: bytes, result: ImageResult, *, origin: int) -> None:
         shard.append(clean_record(record), weight=1.0, origin=origin)
         finding = result.outcomes[0].finding if result.outcomes else None
-        values = result.image.pixels if finding is None else finding.required_image()
         provenance = Provenance(
             origin_id=name_of(record),
             round=1,
@@ -234,7 +233,9 @@ class _Maker:
             num_steps=0 if finding is None else finding.num_steps,
             cost=0.0 if finding is None else finding.length,
         )
-        copied = attacked_record(record, values, name=copy_name(name_of(record)), provenance=provenance)
+        copied = attacked_record(
+            record, result.adversarial_image, name=copy_name(name_of(record)), provenance=provenance
+        )
         shard.append(copied, weight=1.0, origin=origin)
 
     def _finish(self) -> None:

@@ -11,7 +11,6 @@ import pandas as pd
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.row_bounds import row_bounds
 from bioattack.attacks.run import make_engine
-from bioattack.attacks.tasks import ImageResult
 from bioattack.classifier import Classifier, load_classifier
 from bioattack.defences import defend
 from bioattack.evaluation.attack import attack
@@ -158,19 +157,13 @@ def _transfer(
     batches = records.examples("test", batch_size=_BATCH_SIZE, limit=limit).as_numpy_iterator()
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in others}
     for results in filter(None, engine.run(_named(batches))):
-        shown = np.stack([_shown(result) for result in results])
+        shown = np.stack([result.adversarial_image for result in results])
         labels = np.array([result.image.label for result in results])
         facts = {"image_id": [result.image.image_id for result in results], "label": labels}
         for name, other in others.items():
             is_right = other.logits(shown).numpy().argmax(1) == labels
             tables[name].append(pd.DataFrame(facts | {"is_right": is_right}))
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
-
-
-def _shown(result: ImageResult) -> np.ndarray:
-    """What came of an attack; the picture as it is where nothing did."""
-    finding = result.outcomes[0].finding if result.outcomes else None
-    return result.image.pixels if finding is None else finding.required_image()
 
 
 def _load(attacked: Attacked) -> Classifier:
