@@ -1,5 +1,6 @@
 """Where a result came from: versions of what computed it, and the commit of the code."""
 
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -45,8 +46,12 @@ def differences(
     ]
 
 
+@functools.cache
 def git_commit() -> str | None:
-    """Returns the commit of the checkout that this code runs from, or ``None`` for an installed package."""
+    """Returns the commit of the checkout that this code runs from, or ``None`` for an installed package.
+
+    It is that of the first call: what is committed while a program runs is not what runs.
+    """
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
