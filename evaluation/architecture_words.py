@@ -97,7 +97,8 @@ def _coarse_fixation(layer: Any) -> Words:
 
 def _cortical_fixation(layer: Any) -> Words:
     sides = ", ".join(map(str, layer.crops))
-    return Words(f"crops at {len(layer.crops)} scales", "see", (f"{sides} pixels",))
+    still = ("the widest does not move",) if layer.num_still else ()
+    return Words(f"crops at {len(layer.crops)} scales", "see", (f"{sides} pixels", *still))
 
 
 def _transforms(layer: Any) -> Words:

@@ -24,6 +24,7 @@ CASES = {
     "retinal": ("retinal", {"width": 2}),
     "cortical": ("cortical", {"width": 2, "stem_stride": None}),
     "cortical, retinal": ("cortical", {**NARROW, "retinal": True, "merge": "max", "dropout": 0.5}),
+    "cortical, whole": ("cortical", {**NARROW, "whole": True}),
     "branched": ("branched", {**NARROW, "num_branches": 4}),
     "blur": ("blur", NARROW),
     "stn shared": ("stn", NARROW),
@@ -157,6 +158,15 @@ def test_scales_stand_beside_each_other(boxes_of):
     assert boxes[views[0]].shapes == ((5, (9, 9, 3)),) * 4
     (merge,) = [box for box in boxes if box.words.title == "side by side"]
     assert [boxes[parent] for parent in merge.parents] == scales
+
+
+def test_a_scale_that_stays_still_is_said_to(boxes_of):
+    for name, details in (
+        ("cortical, whole", ("16, 32 pixels", "the widest does not move")),
+        ("cortical, retinal", ("15, 30 pixels",)),
+    ):
+        (views,) = [box for box in boxes_of(name) if box.words.title == "crops at 2 scales"]
+        assert views.words.details == details
 
 
 def test_shared_and_distinct_classifiers_are_told_apart(boxes_of):
