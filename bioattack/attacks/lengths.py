@@ -26,9 +26,9 @@ def length(perturbation: np.ndarray, norm: str) -> float:
     >>> length(np.array([[[0.3, -0.4]]]), "linf")
     0.4
     """
-    values = perturbation.astype(np.float64).ravel()
     if norm == "linf":
-        return float(np.abs(values).max(initial=0.0))
+        return float(np.abs(perturbation).max(initial=0.0))
+    values = perturbation.astype(np.float64).ravel()
     if norm == "l1":
         return float(np.abs(values).sum())
     if norm not in ("l2", "rms"):

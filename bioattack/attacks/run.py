@@ -190,12 +190,14 @@ def make_search(request: AttackRequest) -> Search:
 def _gather(results: Sequence[ImageResult], search: Search, statistics: Statistics) -> AttackedImages:
     def each(value: Any, of_unattacked: Any) -> np.ndarray:
         """One value for each outcome, first axis the epsilons."""
-        rows = [
-            [value(result, outcome) for outcome in result.outcomes]
-            or [of_unattacked(result)] * search.num_outcomes
-            for result in results
-        ]
-        return np.stack([np.stack(column) for column in zip(*rows, strict=True)])
+        like = np.asarray(of_unattacked(results[0]))
+        values = np.empty((search.num_outcomes, len(results), *like.shape), like.dtype)
+        for place, result in enumerate(results):
+            if not result.outcomes:
+                values[:, place] = of_unattacked(result)
+            for row, outcome in enumerate(result.outcomes):
+                values[row, place] = value(result, outcome)
+        return values
 
     def of_finding(name: str, otherwise: Any) -> np.ndarray:
         return each(
