@@ -96,6 +96,10 @@ def test_options_replace_those_of_the_preset():
             "an option of small_cnn must be one of augmentation. Received: option 'depth'",
         ),
         (
+            {"name": "cortical", "options": {"whole": "maybe"}},
+            "whole of cortical must be true or false. Received: whole='maybe'",
+        ),
+        (
             {"options": {"seed": 3}},
             "an option of small_cnn must be one of augmentation. Received: option 'seed'",
         ),
