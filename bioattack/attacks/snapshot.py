@@ -16,6 +16,7 @@ from bioattack.attacks.engine import Engine
 from bioattack.attacks.searches import Finding, Trial
 from bioattack.attacks.stream import Image
 from bioattack.attacks.tasks import Progress, Statistics, Task
+from bioattack.errors import InputError
 from bioattack.files import replacing
 
 
@@ -74,9 +75,14 @@ def restore_engine(engine: Engine, path: Path) -> dict[str, Any]:
 
     Returns:
         The note that was saved with it.
+
+    Raises:
+        InputError: If another version saved it.
     """
     with np.load(path) as file:
         arrays = dict(file)
+    if "progress/steps" not in arrays:
+        raise InputError(f"{path} was left by another version of bioattack: start anew, with --overwrite")
     facts = json.loads(arrays["facts"].tobytes())
     logits, logits_8bit = iter(arrays["logits"]), iter(arrays["logits_8bit"])
     images = iter(arrays["adversarial_images"])

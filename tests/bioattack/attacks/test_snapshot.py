@@ -4,6 +4,7 @@ import pytest
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.run import make_engine
 from bioattack.attacks.snapshot import restore_engine, save_engine
+from bioattack.errors import InputError
 from bioattack.testing.check_attack import made_up_batch, made_up_classifier
 from bioattack.testing.made_up_distances import MadeUpFeatures
 
@@ -112,3 +113,14 @@ def test_a_snapshot_is_replaced_as_a_whole(classifier, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["engine.npz"]
     with np.load(path, allow_pickle=False) as archive:
         assert "slots/originals" in archive.files
+
+
+def test_what_another_version_left_is_refused(classifier, tmp_path):
+    engine = engine_for(classifier, REQUESTS["pgd"])
+    next(engine.run(stream()))
+    save_engine(engine, tmp_path / "state.npz", note={})
+    with np.load(tmp_path / "state.npz") as file:
+        arrays = {name: values for name, values in file.items() if not name.startswith("progress/")}
+    np.savez(tmp_path / "state.npz", **arrays)
+    with pytest.raises(InputError, match="was left by another version of bioattack: start anew"):
+        restore_engine(engine_for(classifier, REQUESTS["pgd"]), tmp_path / "state.npz")
