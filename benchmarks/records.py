@@ -143,21 +143,17 @@ def _measure_reading(folder: Path, what: str, scratch: Path, repeats: int) -> li
     files = _keras_files(folder, records)
     # What ours give: Keras' own introduction puts the same line behind image_dataset_from_directory.
     scaled_files = files.map(lambda images, labels: (images / 255.0, labels))
-    works = {
-        "bare decode_image": _bare_decoding(encoded),
-        "image_dataset_from_directory": lambda: _consume(files),
-        "the same, scaled to [0, 1]": lambda: _consume(scaled_files),
-    }
-    goals = ("<= 1.2", "< 1", "< 1")
-    return [
+    peers: tuple[tuple[str, Callable[[], None], str], ...] = (
+        ("bare decode_image", _bare_decoding(encoded), "<= 1.2"),
+        ("image_dataset_from_directory", lambda: _consume(files), "< 1"),
+        ("the same, scaled to [0, 1]", lambda: _consume(scaled_files), "< 1"),
+    )
+    rows = []
+    for name, theirs, goal in peers:
         # Each beside ours alone: whoever comes third finds the caches as the second left them.
-        make_ratio(
-            f"read {what}, shuffled / {name}",
-            interleave({"ours": ours, name: theirs}, repeats),
-            *("ours", name, goal),
-        )
-        for (name, theirs), goal in zip(works.items(), goals, strict=True)
-    ]
+        times = interleave({"ours": ours, "theirs": theirs}, repeats)
+        rows.append(make_ratio(f"read {what}, shuffled / {name}", times, "ours", "theirs", goal))
+    return rows
 
 
 def _ours(records: Records) -> Callable[[], None]:

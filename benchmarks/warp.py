@@ -107,7 +107,7 @@ def _measure_sampling(arguments: argparse.Namespace) -> None:
     }
     times = interleave(alone, arguments.repeats)
     print_rows(
-        make_ratio("positions given, forward / tf.gather_nd", times, "ours", ["tf.gather_nd"], "<= 0.20")
+        make_ratio("positions given, forward / tf.gather_nd", times, "ours", "tf.gather_nd", "<= 0.20")
     )
     for what, is_differentiated in (
         ("forward", (False, False)),
@@ -123,7 +123,7 @@ def _measure_sampling(arguments: argparse.Namespace) -> None:
         _tell_seconds(times)
         for name in list(works)[1:]:
             goal = "<= 0.20" if what == "forward" and name == "tf.gather_nd" else ""
-            print_rows(make_ratio(f"retinal warp, {what} / {name}", times, "ours", [name], goal))
+            print_rows(make_ratio(f"retinal warp, {what} / {name}", times, "ours", name, goal))
 
 
 def _warps() -> Mapping[str, Warp]:
@@ -200,7 +200,7 @@ def _measure_share(arguments: argparse.Namespace) -> None:
     what = f"{batch_size} x {SIZE} x {SIZE}, width {options['width']}"
     print_rows(make_ratio(f"{what}: warp / step of retinal", times, "warp", "retinal", "<= 0.10"))
     print_rows(
-        make_ratio(f"{what}: step of retinal / the same without the warp", times, "retinal", ["resnet18"])
+        make_ratio(f"{what}: step of retinal / the same without the warp", times, "retinal", "resnet18")
     )
 
 
@@ -273,7 +273,7 @@ def _measure_reference(arguments: argparse.Namespace) -> None:
             command, stdout=subprocess.PIPE, check=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
         ).stdout
     what = "positions given, forward: tfa.image.interpolate_bilinear / tf.gather_nd there"
-    print_rows(make_ratio(what, json.loads(said), "tensorflow-addons", ["tf.gather_nd"]))
+    print_rows(make_ratio(what, json.loads(said), "tensorflow-addons", "tf.gather_nd"))
 
 
 if __name__ == "__main__":

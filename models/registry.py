@@ -114,15 +114,14 @@ def build_model(
     builder, presets = _load(name)
     if preset not in presets:
         raise ValueError(f"preset must be one of {', '.join(presets)}. Received: preset={preset!r}")
-    allowed = model_options(name)
-    parameters = inspect.signature(builder).parameters
+    parameters, allowed = inspect.signature(builder).parameters, model_options(name)
     for option, value in (options or {}).items():
         if option not in allowed:
             raise ValueError(
                 f"an option of {name} must be one of {', '.join(allowed)}. Received: option {option!r}"
             )
-        is_flag = parameters[option].annotation in (bool, bool | None)
-        if is_flag and value is not None and not isinstance(value, bool):
+        kind = parameters[option].annotation
+        if kind in (bool, bool | None) and not isinstance(value, kind):
             raise ValueError(f"{option} of {name} must be true or false. Received: {option}={value!r}")
     arguments = {**presets[preset], **(options or {})}
     return builder(tuple(image_shape), num_classes, seed=seed, **arguments)

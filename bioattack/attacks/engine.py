@@ -272,11 +272,12 @@ class Engine:
         self._count(places, is_over, is_look=is_look)
         progress.seconds[places] += (time.perf_counter() - start) / len(places)
         progress.is_judged[places] = is_look
-        for place in places[is_broken[places] > 0]:
+        broken = places[is_broken[places] > 0]
+        if len(broken):
             raise InputError(
                 f"model {self.model.name} gives NaN or infinite logits on the way from image "
-                f"{self._task_at(place).image.image_id} (step {progress.steps[place]}); look for a root, a "
-                "logarithm or a division at zero in it"
+                f"{self._task_at(broken[0]).image.image_id} (step {progress.steps[broken[0]]}); look for a "
+                "root, a logarithm or a division at zero in it"
             )
         progress.steps = num_steps.astype(np.int64)
         self._take_out(places[is_over[places] > 0].tolist(), is_fooled)

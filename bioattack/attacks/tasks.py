@@ -90,7 +90,12 @@ class ImageResult:
     outcomes: tuple[Outcome, ...]
 
     @property
+    def first_finding(self) -> Finding | None:
+        """What the attack at the first radius found; none where there was no attack."""
+        return self.outcomes[0].finding if self.outcomes else None
+
+    @property
     def adversarial_image(self) -> np.ndarray:
-        """What the attack at the first radius made of it; the image itself where it was not attacked."""
-        finding = self.outcomes[0].finding if self.outcomes else None
+        """What the attack at the first radius made of it; the image itself where there was no attack."""
+        finding = self.first_finding
         return self.image.pixels if finding is None else finding.required_image()

@@ -72,8 +72,7 @@ def _middle(*values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], list[t
     Of equal ones it is that which a stable sort puts in the middle.
     """
     sorted_so_far: list[Any] = list(values)
-    # Exchanges between whole tensors: for windows of 3 x 3 thirty times as fast as to sort nine values at
-    # every pixel.
+    # Exchanges between whole tensors: much faster than to sort the few values at every pixel.
     for first, second in _exchanges(len(values)):
         one, other = sorted_so_far[first], sorted_so_far[second]
         sorted_so_far[first], sorted_so_far[second] = tf.minimum(one, other), tf.maximum(one, other)

@@ -224,7 +224,7 @@ class _Maker:
 
     def _append(self, shard: WeightedShard, record: bytes, result: ImageResult, *, origin: int) -> None:
         shard.append(clean_record(record), weight=1.0, origin=origin)
-        finding = result.outcomes[0].finding if result.outcomes else None
+        finding = result.first_finding
         provenance = Provenance(
             origin_id=name_of(record),
             round=1,

@@ -61,16 +61,15 @@ def cortical_geometry(side: int, *, whole: bool = False) -> CorticalGeometry:
             f"image_shape must be {LEAST_SIDE} x {LEAST_SIDE} or larger. Received: a side of {side}"
         )
     radii: tuple[int, ...]
-    if whole:
-        radii = (1, 2) if side < 48 else (1, 2, 3, 4) if side < 160 else (1, 2, 4, 8)
-        view_side = side // radii[-1]
-        gaze_offset = (side - view_side * radii[-2]) // 2
-    elif side < 48:
+    if side < 48:
         view_side, radii, gaze_offset = 15 * side // 32, (1, 2), max(1, side // 32)
     elif side < 160:
         view_side, radii, gaze_offset = 3 * side // 16, (1, 2, 3, 4), side // 8
     else:
-        view_side, radii, gaze_offset = side // 8, (1, 2, 4, 6), side // 8
+        view_side, radii, gaze_offset = side // 8, (1, 2, 4, 8 if whole else 6), side // 8
+    if whole:
+        view_side = side // radii[-1]
+        gaze_offset = (side - view_side * radii[-2]) // 2
     return CorticalGeometry(tuple(view_side * radius for radius in radii), radii, gaze_offset)
 
 
