@@ -321,6 +321,7 @@ class Engine:
                     is_fooled=bool(is_fooled[place]),
                     length=length(images[row] - task.image.pixels, self.attack.norm),
                     margin=_margin(logits[row], task.image.label, self.attempts.target),
+                    clean_margin=_margin(task.image.clean_logits, task.image.label, self.attempts.target),
                     num_steps=int(self.progress.steps[place]),
                     has_zero_gradient=bool(has_zero_gradient[row]),
                     seconds=float(self.progress.seconds[place]),

@@ -7,7 +7,7 @@ image can be taken up again from its findings alone.
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +41,7 @@ class Finding:
         is_fooled: Whether it succeeded.
         length: Length of the perturbation in the attack's norm.
         margin: Logit of the true class less the largest other one; the lower, the closer to success.
+        clean_margin: The same of the image as it was.
         num_steps: Moves that it took.
         has_zero_gradient: Whether the attack had no gradient to start with.
         seconds: Its share of the time of the passes it took part in.
@@ -54,6 +55,7 @@ class Finding:
     is_fooled: bool
     length: float
     margin: float
+    clean_margin: float
     num_steps: int
     has_zero_gradient: bool
     seconds: float
@@ -248,11 +250,13 @@ class EpsilonLadder:
 
 @dataclasses.dataclass(frozen=True)
 class LeastEpsilon:
-    """Brackets the least epsilon at which an image falls, then halves the bracket.
+    """Brackets the least epsilon at which an image falls, then closes the bracket.
 
     Every result is certified by two trials: the adversarial image that was found is ``epsilon_high`` away,
-    and the attack failed with ``epsilon_low``. An attack that stops at the first fooling iterate closes in
-    fast, for that iterate is usually much nearer than the ball is wide.
+    and the attack failed with ``epsilon_low``. The bracket is halved until the image has withstood an
+    epsilon. A straight line through the margins it had before and kept there tells where none would be left:
+    that is tried next, then what lies one width, two, four nearer to the other end, as long as the same end
+    moves.
 
     Args:
         largest: Where an image withstands this epsilon the result is censored: ``epsilon_high`` is infinite.
@@ -291,11 +295,11 @@ class LeastEpsilon:
     def next_trial(
         self, findings: Sequence[Finding], attempts: Sequence[tuple[int, int]], fallen_at: float
     ) -> Trial | None:
-        """Names the next restart or target at the same epsilon, or the first one halfway."""
-        low, high = self._bracket(findings, len(attempts), fallen_at)
-        if not attempts or low >= self.largest or high - low <= self.width:
+        """Names the next restart or target at the same epsilon, or the first one within the bracket."""
+        bracket = _Bracket.read(findings, len(attempts), fallen_at)
+        if not attempts or bracket.low >= self.largest or bracket.high - bracket.low <= self.width:
             return None
-        epsilon = self.largest if math.isinf(high) else (low + high) / 2
+        epsilon = self.largest if math.isinf(bracket.high) else bracket.inner_epsilon(self.width)
         num_tried = sum(finding.trial.epsilon == epsilon for finding in findings)
         restart, target = attempts[num_tried]
         return Trial(epsilon, restart, target)
@@ -305,38 +309,90 @@ class LeastEpsilon:
     ) -> list[Outcome]:
         """Gives the one outcome: at ``epsilon_high``, or at ``largest`` where nothing fools."""
         fooling = [finding for finding in findings if finding.is_fooled]
-        low, high = self._bracket(findings, len(attempts), fallen_at)
+        bracket = _Bracket.read(findings, len(attempts), fallen_at)
         # Of the images that fool, the nearest; where none does, the one that came closest to it.
         best = min(fooling, key=lambda finding: finding.length) if fooling else _best(findings)
         return [
             Outcome(
-                high if fooling else self.largest,
+                bracket.high if fooling else self.largest,
                 is_fooled=bool(fooling),
                 finding=best,
                 num_steps=sum(finding.num_steps for finding in findings),
                 seconds=sum(finding.seconds for finding in findings),
-                epsilon_low=low,
-                epsilon_high=high,
+                epsilon_low=bracket.low,
+                epsilon_high=bracket.high,
             )
         ]
 
-    def _bracket(
-        self, findings: Sequence[Finding], num_attempts: int, fallen_at: float
-    ) -> tuple[float, float]:
-        """The largest epsilon withstood in all attempts and the least length that fooled."""
+
+@dataclasses.dataclass(frozen=True)
+class _Bracket:
+    """What is known of the least epsilon of one image.
+
+    Args:
+        low: The largest epsilon withstood in all attempts, 0 where there is none.
+        high: The least length that fooled.
+        expected: Where no margin would be left, going by the two largest epsilons withstood, the clean image
+            being one; NaN where these do not tell.
+        has_fallen_last: Whether the last epsilon tried fooled.
+        num_in_a_row: How many epsilons up to the last one ended as that one did.
+    """
+
+    low: float
+    high: float
+    expected: float
+    has_fallen_last: bool
+    num_in_a_row: int
+
+    @classmethod
+    def read(cls, findings: Sequence[Finding], num_attempts: int, fallen_at: float) -> "_Bracket":
+        """Reads it off the findings; an epsilon with attempts still to come does not count."""
         high = fallen_at
-        failed: dict[float, int] = {}
+        failed: dict[float, list[Finding]] = {}
+        endings: list[bool] = []
         for finding in findings:
-            epsilon = finding.trial.epsilon
             if finding.is_fooled:
-                high = min(high, epsilon, finding.length)
-            else:
-                failed[epsilon] = failed.get(epsilon, 0) + 1
+                high = min(high, finding.trial.epsilon, finding.length)
+                endings.append(True)
+                continue
+            tried = failed.setdefault(finding.trial.epsilon, [])
+            tried.append(finding)
+            if len(tried) == num_attempts:
+                endings.append(False)
         # An attack that failed with a larger epsilon than one with which it succeeded tells nothing.
-        withstood = [
-            epsilon for epsilon, number in failed.items() if number >= num_attempts and epsilon < high
-        ]
-        return max([0.0, *withstood]), high
+        margins = {
+            epsilon: min(finding.margin for finding in tried)
+            for epsilon, tried in sorted(failed.items())
+            if len(tried) >= num_attempts and epsilon < high
+        }
+        if findings:
+            margins = {0.0: findings[0].clean_margin} | margins
+        has_fallen_last = bool(endings) and endings[-1]
+        num_in_a_row = len(list(itertools.takewhile(lambda end: end == has_fallen_last, reversed(endings))))
+        return cls(max(margins, default=0.0), high, _expected_fall(margins), has_fallen_last, num_in_a_row)
+
+    def inner_epsilon(self, width: float) -> float:
+        """Chooses the next epsilon to try, a width from both ends where there is room for that."""
+        middle = (self.low + self.high) / 2
+        if math.isnan(self.expected) or self.high - self.low <= 2 * width:
+            return middle
+        # A little less than the width, so that rounding leaves no bracket a hair too wide.
+        width *= 0.999
+        stride = width * 2 ** (self.num_in_a_row - 1)
+        epsilon = self.expected + width / 2
+        if self.has_fallen_last:
+            epsilon = min(epsilon, max(middle, self.high - stride))
+        else:
+            epsilon = max(epsilon, min(middle, self.low + stride))
+        return min(max(epsilon, self.low + width), self.high - width)
+
+
+def _expected_fall(margins: Mapping[float, float]) -> float:
+    """Where the straight line through the last two margins, by rising epsilon, comes to 0."""
+    if len(margins) < 2:
+        return math.nan
+    (before, larger), (last, smaller) = list(margins.items())[-2:]
+    return last + smaller * (last - before) / (larger - smaller) if 0 <= smaller < larger else math.nan
 
 
 @dataclasses.dataclass(frozen=True)

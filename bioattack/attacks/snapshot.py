@@ -19,6 +19,18 @@ from bioattack.attacks.tasks import Progress, Statistics, Task
 from bioattack.errors import InputError
 from bioattack.files import replacing
 
+# Of a finding, what JSON can hold.
+_VALUES = (
+    "is_fooled",
+    "is_fooled_8bit",
+    "length",
+    "margin",
+    "clean_margin",
+    "num_steps",
+    "has_zero_gradient",
+    "seconds",
+)
+
 
 def save_engine(engine: Engine, path: Path, *, note: dict[str, Any]) -> None:
     """Writes all that an engine knows, between two of its results, as one ``.npz`` file without pickle.
@@ -33,6 +45,7 @@ def save_engine(engine: Engine, path: Path, *, note: dict[str, Any]) -> None:
     number_of = {id(task): number for number, task in enumerate(tasks)}
     facts = {
         "note": note,
+        "values": _VALUES,
         "tasks": [_task_facts(task) for task in tasks],
         "slots": [None if task is None else number_of[id(task)] for task in engine.tasks],
         "waiting": [number_of[id(task)] for task in engine.waiting],
@@ -81,9 +94,9 @@ def restore_engine(engine: Engine, path: Path) -> dict[str, Any]:
     """
     with np.load(path) as file:
         arrays = dict(file)
-    if "progress/steps" not in arrays:
-        raise InputError(f"{path} was left by another version of bioattack: start anew, with --overwrite")
     facts = json.loads(arrays["facts"].tobytes())
+    if "progress/steps" not in arrays or facts.get("values") != list(_VALUES):
+        raise InputError(f"{path} was left by another version of bioattack: start anew, with --overwrite")
     logits, logits_8bit = iter(arrays["logits"]), iter(arrays["logits_8bit"])
     images = iter(arrays["adversarial_images"])
     tasks = []
@@ -137,18 +150,7 @@ def _task_facts(task: Task) -> dict[str, Any]:
         "findings": [
             {
                 "trial": dataclasses.asdict(finding.trial),
-                "values": {
-                    name: getattr(finding, name)
-                    for name in (
-                        "is_fooled",
-                        "is_fooled_8bit",
-                        "length",
-                        "margin",
-                        "num_steps",
-                        "has_zero_gradient",
-                        "seconds",
-                    )
-                },
+                "values": {name: getattr(finding, name) for name in _VALUES},
                 "has_image": finding.adversarial_image is not None,
                 "has_8bit": finding.logits_8bit is not None,
             }

@@ -28,6 +28,7 @@ def finding(trial, *, is_fooled, is_fooled_8bit=False, length=None, margin=0.0):
         is_fooled,
         length,
         margin,
+        1.0,
         5,
         False,
         0.5,
@@ -40,15 +41,29 @@ def finding(trial, *, is_fooled, is_fooled_8bit=False, length=None, margin=0.0):
 ONCE = Attempts()
 
 
-def play(search, falls, *, survives_rounding=lambda _: True, attempts=ONCE, fallen_at=math.inf):
-    """Follows a search to its end; ``falls`` says of a trial whether the image falls, or at what length."""
+def play(
+    search,
+    falls,
+    *,
+    survives_rounding=lambda _: True,
+    attempts=ONCE,
+    fallen_at=math.inf,
+    margin=lambda _: 0.0,
+):
+    """Follows a search to its end; ``falls`` says of a trial whether the image falls, or at what length.
+
+    ``margin`` is what is left at an epsilon of the clean image's margin, which is 1.
+    """
     listed = attempts.list(np.array([3.0, 1.0, 2.0, 0.0]), 0)
     findings = []
     while (trial := search.next_trial(findings, listed, fallen_at)) is not None:
         length = falls(trial)
         found = length if isinstance(length, float) else trial.epsilon
         in_8bit = search.goes_by_8_bits and bool(length) and survives_rounding(trial)
-        findings.append(finding(trial, is_fooled=bool(length), is_fooled_8bit=in_8bit, length=found))
+        left = -0.01 if length else margin(trial.epsilon)
+        findings.append(
+            finding(trial, is_fooled=bool(length), is_fooled_8bit=in_8bit, length=found, margin=left)
+        )
         assert len(findings) < 200
     return findings, search.outcomes(findings, listed, fallen_at)
 
@@ -139,26 +154,54 @@ def test_nothing_is_tried_from_where_the_image_has_fallen_already():
     assert [outcome.epsilon for outcome in outcomes] == [0.0, 1.0]
 
 
-@pytest.mark.parametrize("least", [0.013, 0.5, 0.999, 1.0])
+# What is left of a margin of 1 at a share of the least epsilon, and how many epsilons may be tried to a
+# thousandth: halving takes eleven, and no margins, however misleading, more than thirty.
+MARGINS = {
+    "a straight line": (lambda share: 1 - share, 10),
+    "falling faster": (lambda share: 1 - share**2, 30),
+    "falling slower": (lambda share: (1 - share) ** 2, 30),
+    "none left": (lambda _: 0.0, 30),
+    "hardly falling": (lambda share: 1 - 1e-6 * share, 30),
+    "unchanged": (lambda _: 1.0, 11),
+    "rising": (lambda share: 1 + share, 11),
+    "unknown": (lambda _: math.nan, 11),
+}
+
+
+@pytest.mark.parametrize("least", [0.013, 0.4, 0.5, 0.77, 0.999, 1.0])
 @pytest.mark.parametrize("num_restarts", [1, 3])
-def test_least_epsilon_is_bracketed(least, num_restarts):
+@pytest.mark.parametrize("margin", MARGINS)
+def test_least_epsilon_is_bracketed(least, num_restarts, margin):
+    left, most = MARGINS[margin]
     findings, [outcome] = play(
         LeastEpsilon(1.0, 0.001),
         lambda trial: trial.epsilon >= least,
         attempts=Attempts(num_restarts=num_restarts),
+        margin=lambda epsilon: left(epsilon / least),
     )
     assert outcome.epsilon_low < least <= outcome.epsilon_high
     assert 0 < outcome.epsilon_high - outcome.epsilon_low <= 0.001
     assert outcome.epsilon == outcome.epsilon_high
     assert outcome.is_fooled
-    # Bisection: the largest epsilon and then ten halvings to a thousandth.
-    assert len({found.trial.epsilon for found in findings}) == 11
+    assert len({found.trial.epsilon for found in findings}) <= most
     failed = [found.trial.epsilon for found in findings if not found.is_fooled]
     assert all(failed.count(epsilon) == num_restarts for epsilon in failed)
 
 
+def test_where_margins_fall_in_a_straight_line_the_bracket_closes_at_once():
+    findings, [outcome] = play(
+        LeastEpsilon(1.0, 0.001), lambda trial: trial.epsilon >= 0.3, margin=lambda epsilon: 1 - epsilon / 0.3
+    )
+    tried = [found.trial.epsilon for found in findings]
+    # Halved until one is withstood; half a width above where the line ends; a width below that.
+    assert tried == pytest.approx([1.0, 0.5, 0.25, 0.3005, 0.2995], abs=1e-6)
+    assert (outcome.epsilon_low, outcome.epsilon_high) == pytest.approx((0.2995, 0.3005), abs=1e-6)
+
+
 def test_least_epsilon_goes_on_from_the_nearest_image_that_fools():
-    findings, [outcome] = play(LeastEpsilon(1.0, 0.1), lambda trial: trial.epsilon >= 0.28 and 0.3)
+    findings, [outcome] = play(
+        LeastEpsilon(1.0, 0.1), lambda trial: trial.epsilon >= 0.28 and 0.3, margin=lambda _: 1.0
+    )
     assert [found.trial.epsilon for found in findings] == pytest.approx([1.0, 0.15, 0.225])
     assert (outcome.epsilon_low, outcome.epsilon_high) == pytest.approx((0.225, 0.3))
     assert outcome.finding is findings[0]
