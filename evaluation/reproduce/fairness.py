@@ -39,8 +39,8 @@ def classes(_: Scale) -> tuple[Experiment, ...]:
 def least_epsilon(_: Scale) -> tuple[Experiment, ...]:
     """Gives Figure 2."""
     text = (
-        "The least radius at which PGD fools, in a bracket that closes; 0 where the network is wrong already. The paper: "
-        "the classes of the robust network differ more, 0.005 against 0.0014.",
+        "The least radius at which PGD fools; 0 where the network is wrong already. The paper: the "
+        "classes of the robust network differ more, 0.005 against 0.0014.",
     )
     title = "Figure 2: mean least epsilon of each class, and CRU_eps"
     return (Experiment("fairness-least-epsilon", title, text, least_epsilon_section),)

@@ -6,6 +6,7 @@ from typing import Any
 from bioattack.evaluation.findings import DASH
 from bioattack.evaluation.income_words import p_words
 from bioattack.evaluation.reproduce.experiment import Experiment
+from bioattack.evaluation.reproduce.fairness_sizes import ATTACK_STEPS
 from bioattack.evaluation.reproduce.fairness_study import (
     LEAST,
     WHITE_BOX,
@@ -44,10 +45,17 @@ def methods_section(workplace: Workplace, experiment: Experiment) -> Section:
     return Section(
         name=experiment.name,
         title=experiment.title,
-        paragraphs=(*experiment.text, scale_words(studies[0])),
+        paragraphs=(*experiment.text, scale_words(studies[0]), _training_words(studies[0])),
         tables=tables,
         warnings=missing,
         values=values,
+    )
+
+
+def _training_words(study: Study) -> str:
+    return (
+        f"PGD, TRADES and Wasserstein training attack every batch afresh, in {study.sizes.inner_steps} "
+        f"steps; in every test an attack has {ATTACK_STEPS}."
     )
 
 

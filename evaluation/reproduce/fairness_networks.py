@@ -9,8 +9,9 @@ import keras
 from bioattack.evaluation.reproduce.fairness_sizes import Sizes, Subject, sizes_of, subject_of
 from bioattack.evaluation.reproduce.workplace import RUNS, Workplace
 from bioattack.training.config import TrainConfig
+from bioattack.training.options import LONGEST_WAY
 from bioattack.training.run import train
-from bioattack.training.run_folder import MODEL, read_finished_card
+from bioattack.training.run_folder import ADVERSARIAL, MODEL, read_finished_card
 
 STANDARD, ROBUST = "standard", "robust"
 
@@ -106,13 +107,17 @@ def train_config(
     """Says how a network is trained: Adam at a constant 1e-3, batches of 250, as the paper has it."""
     subject = subject_of(workplace.pictures)
     sizes = sizes_of(workplace.config, subject)
-    standard = run_folder(workplace, PAPER_NETWORKS[0], seed)
+    standard, merged = (run_folder(workplace, each, seed, perturb=perturb) for each in PAPER_NETWORKS)
+    options = _options(network, subject, sizes, standard=standard, perturb=perturb)
+    if network.is_retrained:
+        # What the standard network is trained on again is what the merged one learned from.
+        options = {"dataset": str(merged / ADVERSARIAL)}
     return TrainConfig(
         model=subject.model,
         data=workplace.data,
         output=run_folder(workplace, network, seed, perturb=perturb),
         training=network.training,
-        training_options=_options(network, subject, sizes, standard=standard, perturb=perturb),
+        training_options=options,
         schedule="constant",
         epochs=sizes.epochs,
         batch_size=sizes.batch_size,
@@ -131,6 +136,9 @@ def _options(
     if network.training == "merged":
         facts = {"standard_model": str(standard), "epsilon": subject.training_epsilon}
         return facts | moved | {"judged": network.judged}
+    steps = {"num_steps": sizes.inner_steps}
     if network.training in ("pgd", "trades"):
-        return {"epsilon": subject.training_epsilon, "num_steps": sizes.inner_steps, **moved}
-    return {"num_steps": sizes.inner_steps} if network.training == "wasserstein" else {}
+        # So that the few steps can cross the ball, as those of the copies do.
+        relative_step = LONGEST_WAY / sizes.inner_steps
+        return {"epsilon": subject.training_epsilon, "relative_step": relative_step, **steps, **moved}
+    return steps if network.training == "wasserstein" else {}

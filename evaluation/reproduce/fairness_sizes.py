@@ -78,7 +78,6 @@ SIZES = {
     "demo": Sizes(),
     "small": Sizes(
         epochs=20,
-        inner_steps=5,
         num_left_out=20,
         leave_one_out_epochs=5,
         leave_one_out_limit=10_000,

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bioattack.training import inner_attack
 from bioattack.training.inner_attack import (
     ascend_in_ball,
     gaussian_point,
@@ -33,6 +34,22 @@ def test_repeat_counts_from_0(is_graph):
 
     run = tf.function(run, input_signature=[tf.TensorSpec((None, 2))]) if is_graph else run
     np.testing.assert_array_equal(run(tf.zeros((1, 2))), [[123.0, 123.0]])
+
+
+@pytest.mark.parametrize("num_steps", [3, 10])
+def test_steps_traced_one_by_one_give_what_a_loop_of_the_graph_gives(monkeypatch, num_steps):
+    def run(images):
+        return repeat(lambda number, moved: tf.sin(3.0 * moved) + 0.01 * number, images, num_steps=num_steps)
+
+    def loops(function):
+        return [each.type for each in function.get_concrete_function(IMAGES).graph.get_operations()]
+
+    one_by_one = tf.function(run)
+    assert not {"While", "StatelessWhile"} & set(loops(one_by_one))
+    monkeypatch.setattr(inner_attack, "_MOST_UNROLLED", num_steps - 1)
+    looped = tf.function(run)
+    assert {"While", "StatelessWhile"} & set(loops(looped))
+    np.testing.assert_array_equal(one_by_one(IMAGES), looped(IMAGES))
 
 
 @pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.1), ("l2", 0.5)])
