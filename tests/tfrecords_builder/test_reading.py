@@ -83,6 +83,25 @@ def test_same_values_as_pillow_reads(records, folder):
     np.testing.assert_array_equal(labels, [example.label for example in examples])
 
 
+@pytest.mark.parametrize("read", ["dataset", "examples", "training_dataset"])
+def test_each_of_the_256_values_is_its_quotient(read, tmp_path):
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    buffer = io.BytesIO()
+    Image.fromarray(np.stack([values, values[::-1], values.T], axis=-1)).save(buffer, "PNG")
+    # Three pictures in batches of two: two programs of XLA, one for each size of a batch.
+    source = write_files(tmp_path / "source", {f"{name}/same.png": buffer.getvalue() for name in "abc"})
+    build("folder", FolderOptions(source=source, output=tmp_path / "records", test_fraction=0.0, quiet=True))
+    records = open_records(tmp_path / "records")
+    options = {"seed": 0} if read == "training_dataset" else {}
+    batches = list(getattr(records, read)("train", batch_size=2, **options).take(2).as_numpy_iterator())
+    images = np.concatenate([batch["image"] if read == "examples" else batch[0] for batch in batches])
+    quotients = np.array([np.float32(k) / np.float32(255) for k in range(256)]).reshape(16, 16)
+    assert images.dtype == np.float32
+    np.testing.assert_array_equal(
+        images, np.stack([np.stack([quotients, quotients[::-1], quotients.T], axis=-1)] * 3)
+    )
+
+
 def test_batches(records):
     sizes = [len(labels) for _, labels in records.dataset("train", batch_size=16)]
     assert sizes == [16, 16, 16, 5]
