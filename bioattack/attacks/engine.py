@@ -272,11 +272,14 @@ class Engine:
         return np.frombuffer(hashlib.sha256(words.encode()).digest()[:8], np.int32)
 
     def _shrink(self) -> None:
-        """Leaves out the free slots once no image is left and half of them are free."""
+        """Leaves out the free slots once no image is left and a quarter of them are free.
+
+        Not each as it becomes free: parts of a model may be compiled for each size of the batch.
+        """
         if not self.is_dry or self.waiting:
             return
         places = self._places()
-        if not len(places) or 2 * len(places) > len(self.tasks):
+        if not len(places) or 4 * len(places) > 3 * len(self.tasks):
             return
         if self.compiled is None or self.slots is None or self.state is None:
             raise ValueError("nothing has been started")
