@@ -257,8 +257,9 @@ def _stream_rows(subject: Subject, repeats: int) -> list[Ratio]:
     }
     gradient(1), forward(1)
     attacked = works["run"]()
-    # Each picture is looked at before the attack, and if it was right at its last iterate and in 8 bits.
-    num_forwards = len(subject.images) + 2 * attacked.is_correct.sum()
+    # A picture that is wrong is looked at once; of one that is right the first move needs no look of its own,
+    # its last iterate does, and that in 8 bits.
+    num_forwards = len(subject.images) + attacked.is_correct.sum()
     shares = (attacked.num_steps.sum() / number / BATCH_SIZE, num_forwards / number / BATCH_SIZE)
     times = interleave(works, repeats, is_warm=True)
     times["needed"] = tuple(

@@ -55,6 +55,11 @@ class AutoProjectedGradientDescent(ProjectedGradientDescent):
             self.ball, num_steps=settings.num_steps, relative_step=settings.relative_step
         )
 
+    @property
+    def opens_at_image(self) -> bool:
+        """Its first move remembers more than the gradient."""
+        return False
+
     def start(self, model: AttackedModel, slots: Slots) -> State:  # noqa: ARG002
         """Starts at the image, or at a random point of the ball's surface."""
         iterates = slots.originals

@@ -142,6 +142,11 @@ class StreamedAttack:
         """Equal for attacks that compile to the same functions."""
         raise NotImplementedError
 
+    @property
+    def opens_at_image(self) -> bool:
+        """Whether the first pass of every trial is over the image itself, and so the same at every radius."""
+        return False
+
     def fooled(self, slots: Slots, logits: tf.Tensor) -> tf.Tensor:
         """Tells for each slot whether the class is wrong, or the target reached."""
         targets = slots.targets if self.is_targeted else -tf.ones_like(slots.targets)
@@ -156,6 +161,14 @@ class StreamedAttack:
 
     def start(self, model: AttackedModel, slots: Slots) -> State:
         """Makes the rows of images that have just come in."""
+        raise NotImplementedError
+
+    def open(self, model: AttackedModel, slots: Slots) -> tuple[tf.Tensor, tf.Tensor]:
+        """Gives logits and gradients of the images as they are, where it opens at the image."""
+        raise NotImplementedError
+
+    def start_opened(self, slots: Slots, logits: tf.Tensor, gradients: tf.Tensor) -> State:
+        """As ``start`` and ``advance`` after it, with what ``open`` gave for these images."""
         raise NotImplementedError
 
     def look(self, model: AttackedModel, slots: Slots, state: State) -> State:

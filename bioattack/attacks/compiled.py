@@ -23,7 +23,7 @@ class CompiledAttack:
 
     def __init__(self, model: AttackedModel, attack: StreamedAttack, example: Slots) -> None:
         slots = Slots(*(_open(value) for value in example))
-        self._model, self._images = model, slots.originals
+        self._model, self._attack, self._slots = model, attack, slots
         places = tf.TensorSpec((None,), tf.int32)
         self.start = _compile(lambda slots: attack.start(model, slots), slots)
         state = {name: _open(value) for name, value in self.start.structured_outputs.items()}
@@ -37,9 +37,20 @@ class CompiledAttack:
         self.take = _compile(_take, slots, state, places)
 
     @functools.cached_property
+    def open(self) -> Any:
+        """What the attack opens with, traced only where it is asked for."""
+        return _compile(lambda slots: self._attack.open(self._model, slots), self._slots)
+
+    @functools.cached_property
+    def start_opened(self) -> Any:
+        """The start with what ``open`` gave."""
+        opened = (_open(value) for value in self.open.structured_outputs)
+        return _compile(self._attack.start_opened, self._slots, *opened)
+
+    @functools.cached_property
     def logits(self) -> Any:
         """The model's logits of any number of images, traced only where they are asked for."""
-        return _compile(self._model.logits, self._images)
+        return _compile(self._model.logits, self._slots.originals)
 
 
 def compile_attack(model: AttackedModel, attack: StreamedAttack, example: Slots) -> CompiledAttack:

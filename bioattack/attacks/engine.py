@@ -14,7 +14,7 @@ import tensorflow as tf
 from bioattack.attacks.attack import AttackedModel, Slots, State, StreamedAttack
 from bioattack.attacks.compiled import CompiledAttack, compile_attack
 from bioattack.attacks.lengths import length
-from bioattack.attacks.searches import Attempts, Finding, Outcome, Search, Trial
+from bioattack.attacks.searches import UNTARGETED, Attempts, Finding, Outcome, Search, Trial
 from bioattack.attacks.stream import Image, read_stream
 from bioattack.attacks.tasks import ImageResult, Progress, Statistics, Task
 from bioattack.errors import InputError
@@ -99,6 +99,7 @@ class Engine:
             stream,
             self.model,
             first_batch=self.num_batches_read,
+            open_images=self._open if self._opens else None,
             needs_8_bits=self.attack.needs_8_bits,
             bounds=self.attack.bounds,
         )
@@ -114,6 +115,11 @@ class Engine:
                 self._pass(is_look=False)
             yield self._complete()
         yield self._complete(is_last=True)
+
+    @property
+    def _opens(self) -> bool:
+        """Whether one pass can both classify an image and make the first move of all its trials."""
+        return self.attack.opens_at_image and not self.attempts.num_targets
 
     def _complete(self, *, is_last: bool = False) -> list[ImageResult]:
         """Takes out finished images that no unfinished one stands before, and looks at them again as saved.
@@ -175,7 +181,11 @@ class Engine:
             if self._is_attacked(task) and self._next_trial(task) is not None:
                 self.waiting.append(task)
             else:
-                self.finished[image.index] = task
+                self._finish(task)
+
+    def _finish(self, task: Task) -> None:
+        task.image.opening = None
+        self.finished[task.image.index] = task
 
     def _is_attacked(self, task: Task) -> bool:
         return self.attacks_all or task.image.is_correct
@@ -204,19 +214,44 @@ class Engine:
         places = sorted(self.starting)
         trials = [self.starting[place] for place in places]
         self.starting = {}
-        slots = self._make_slots([self._task_at(place).image for place in places], trials)
-        if self.compiled is None:
-            self.compiled = compile_attack(self.model, self.attack, slots)
+        images = [self._task_at(place).image for place in places]
+        slots = self._make_slots(images, trials)
         begin = time.perf_counter()
-        state = self.compiled.start(slots)
+        state = self._started(slots, images)
         seconds = (time.perf_counter() - begin) / len(places)
         if self.slots is None or self.state is None:
             self.slots, self.state = slots, state
         else:
             where = tf.constant(places, tf.int32)
-            self.slots, self.state = self.compiled.put(self.slots, self.state, slots, state, where)
-        self.progress.begin(places, len(self.tasks))
-        self.progress.seconds[places] = seconds
+            put = self._compiled_for(slots).put
+            self.slots, self.state = put(self.slots, self.state, slots, state, where)
+        self.progress.begin(places, len(self.tasks), steps=state["num_steps"].numpy(), seconds=seconds)
+
+    def _compiled_for(self, slots: Slots) -> CompiledAttack:
+        if self.compiled is None:
+            self.compiled = compile_attack(self.model, self.attack, slots)
+        return self.compiled
+
+    def _started(self, slots: Slots, images: Sequence[Image]) -> State:
+        openings = [image.opening for image in images if image.opening is not None]
+        compiled = self._compiled_for(slots)
+        if len(openings) < len(images):
+            return compiled.start(slots)
+        logits = np.stack([image.clean_logits for image in images])
+        return compiled.start_opened(slots, tf.constant(logits), tf.constant(np.stack(openings)))
+
+    def _open(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Classifies images with the pass that gives the gradient for their first move."""
+        target = UNTARGETED if self.attempts.target is None else self.attempts.target
+        slots = Slots(
+            originals=tf.constant(images),
+            labels=tf.constant(labels, tf.int32),
+            targets=tf.fill([len(labels)], target),
+            epsilons=tf.zeros(len(labels)),
+            keys=tf.zeros((len(labels), 2), tf.int32),
+        )
+        logits, gradients = self._compiled_for(slots).open(slots)
+        return logits.numpy(), gradients.numpy()
 
     def _make_slots(self, images: Sequence[Image], trials: Sequence[Trial]) -> Slots:
         keys = [self._key(image, trial) for image, trial in zip(images, trials, strict=True)]
@@ -237,11 +272,14 @@ class Engine:
         return np.frombuffer(hashlib.sha256(words.encode()).digest()[:8], np.int32)
 
     def _shrink(self) -> None:
-        """Leaves out the free slots once no image is left and half of them are free."""
+        """Leaves out the free slots once no image is left and a quarter of them are free.
+
+        Not each as it becomes free: parts of a model may be compiled for each size of the batch.
+        """
         if not self.is_dry or self.waiting:
             return
         places = self._places()
-        if not len(places) or 2 * len(places) > len(self.tasks):
+        if not len(places) or 4 * len(places) > 3 * len(self.tasks):
             return
         if self.compiled is None or self.slots is None or self.state is None:
             raise ValueError("nothing has been started")
@@ -339,7 +377,7 @@ class Engine:
             if (following := self._next_trial(task)) is not None:
                 self.starting[place] = following
             else:
-                self.finished[task.image.index] = task
+                self._finish(task)
                 self.tasks[place] = None
 
     def _judge_8_bits(self, places: Sequence[int], findings: Sequence[Finding]) -> None:

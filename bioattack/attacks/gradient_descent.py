@@ -82,8 +82,25 @@ class ProjectedGradientDescent(StreamedAttack):
         """What decides the compiled functions."""
         return type(self).__name__, self.norm, self.settings, self.num_classes
 
+    @property
+    def opens_at_image(self) -> bool:
+        """Without a random start, unless the model is shown the image rounded."""
+        return not self.settings.has_random_start and not self.settings.is_rounded
+
     def start(self, model: AttackedModel, slots: Slots) -> State:  # noqa: ARG002
         """Starts at the image, or at a random point of the ball."""
+        return self._started(slots)
+
+    def open(self, model: AttackedModel, slots: Slots) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits and gradients of the images as they are."""
+        logits, _, gradients = model.logits_losses_and_gradients(slots.originals, slots, self.loss)
+        return logits, gradients
+
+    def start_opened(self, slots: Slots, logits: tf.Tensor, gradients: tf.Tensor) -> State:
+        """Starts at the image and makes the first step."""
+        return self._moved(slots, self._started(slots), logits, gradients)
+
+    def _started(self, slots: Slots) -> State:
         iterates = slots.originals
         if self.settings.has_random_start:
             drawn = self.ball.draw(slots.keys, iterates.shape[1:])
@@ -101,8 +118,13 @@ class ProjectedGradientDescent(StreamedAttack):
 
     def advance(self, model: AttackedModel, slots: Slots, state: State) -> State:
         """Judges the iterate and makes one step, with the same forward pass."""
+        logits, _, gradients = model.logits_losses_and_gradients(
+            state["adversarial_images"], slots, self.loss
+        )
+        return self._moved(slots, state, logits, gradients)
+
+    def _moved(self, slots: Slots, state: State, logits: tf.Tensor, gradients: tf.Tensor) -> State:
         images = state["adversarial_images"]
-        logits, _, gradients = model.logits_losses_and_gradients(images, slots, self.loss)
         is_first = state["num_steps"] == 0
         state = self._judged(slots, state, logits)
         is_moving = ~state["is_over"]

@@ -68,6 +68,7 @@ def save_engine(engine: Engine, path: Path, *, note: dict[str, Any]) -> None:
         "logits_8bit": _stack(
             [finding.logits_8bit for finding in findings if finding.logits_8bit is not None]
         ),
+        "openings": _stack([task.image.opening for task in tasks if task.image.opening is not None]),
         "adversarial_images": _stack(
             [finding.adversarial_image for finding in findings if finding.adversarial_image is not None]
         ),
@@ -95,14 +96,17 @@ def restore_engine(engine: Engine, path: Path) -> dict[str, Any]:
     with np.load(path) as file:
         arrays = dict(file)
     facts = json.loads(arrays["facts"].tobytes())
-    if "progress/steps" not in arrays or facts.get("values") != list(_VALUES):
+    if not {"progress/steps", "openings"} <= arrays.keys() or facts.get("values") != list(_VALUES):
         raise InputError(f"{path} was left by another version of bioattack: start anew, with --overwrite")
     logits, logits_8bit = iter(arrays["logits"]), iter(arrays["logits_8bit"])
-    images = iter(arrays["adversarial_images"])
+    images, openings = iter(arrays["adversarial_images"]), iter(arrays["openings"])
     tasks = []
     for number, task in enumerate(facts["tasks"]):
         image = Image(
-            pixels=arrays["pixels"][number], clean_logits=arrays["clean_logits"][number], **task["image"]
+            pixels=arrays["pixels"][number],
+            clean_logits=arrays["clean_logits"][number],
+            opening=next(openings) if task["has_opening"] else None,
+            **task["image"],
         )
         findings = [
             Finding(
@@ -147,6 +151,7 @@ def _task_facts(task: Task) -> dict[str, Any]:
             "extra": {name: _plain(value) for name, value in image.extra.items()},
             "index": image.index,
         },
+        "has_opening": image.opening is not None,
         "findings": [
             {
                 "trial": dataclasses.asdict(finding.trial),

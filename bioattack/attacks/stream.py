@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,10 @@ _GRID_SLACK = 1e-3
 _TAKEN = ("image", "features", "label", "image_id", "clean_logits", "fallen_at")
 
 
+# Of images and labels, the logits and the gradients.
+Opening: TypeAlias = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
 @dataclasses.dataclass
 class Image:
     """One image of a stream.
@@ -28,6 +32,7 @@ class Image:
         clean_logits: ``(classes,)``.
         fallen_at: Epsilon at which it is known to fall already; infinite by default.
         extra: What else came with it.
+        opening: The gradient at the image, where the attack that it waits for begins there; else None.
         index: Its place in the stream.
     """
 
@@ -37,6 +42,7 @@ class Image:
     clean_logits: np.ndarray
     fallen_at: float = math.inf
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    opening: np.ndarray | None = None
     index: int = -1
 
     @property
@@ -50,6 +56,7 @@ def read_stream(
     model: AttackedModel,
     *,
     first_batch: int = 0,
+    open_images: Opening | None = None,
     needs_8_bits: bool = False,
     bounds: RowBounds | None = None,
 ) -> Iterator[list[Image]]:
@@ -59,6 +66,7 @@ def read_stream(
         stream: As ``Engine.run`` takes it.
         model: The model.
         first_batch: Number of batches to leave out, having been read before.
+        open_images: Where the attack opens at the image, what gives logits and gradients in one pass.
         needs_8_bits: Whether every value must be ``k / 255``.
         bounds: Where rows of a table are attacked, what may be moved.
 
@@ -78,10 +86,15 @@ def read_stream(
             _check_rows(images, image_ids, bounds)
         if needs_8_bits:
             _check_8_bits(images, image_ids)
-        logits = np.asarray(
-            batch["clean_logits"] if "clean_logits" in batch else model.logits(images).numpy(), np.float32
-        )
-        _check_labels(labels, logits, images=images, image_ids=image_ids, model=model)
+        _check_labels(labels, images)
+        openings: Any = [None] * len(labels)
+        if "clean_logits" in batch:
+            logits = np.asarray(batch["clean_logits"], np.float32)
+        elif open_images is not None and len(labels):
+            logits, openings = open_images(images, labels)
+        else:
+            logits = np.asarray(model.logits(images), np.float32)
+        _check_logits(logits, labels, image_ids=image_ids, model=model)
         fallen_at = np.asarray(batch.get("fallen_at", np.full(len(labels), math.inf)), np.float64)
         extra = {name: values for name, values in batch.items() if name not in _TAKEN}
         yield [
@@ -92,6 +105,7 @@ def read_stream(
                 logits[row],
                 float(fallen_at[row]),
                 {name: values[row] for name, values in extra.items()},
+                openings[row],
             )
             for row in range(len(labels))
         ]
@@ -163,13 +177,16 @@ def _check_8_bits(images: np.ndarray, image_ids: list[str]) -> None:
         )
 
 
-def _check_labels(
-    labels: np.ndarray, logits: np.ndarray, *, images: np.ndarray, image_ids: list[str], model: AttackedModel
-) -> None:
+def _check_labels(labels: np.ndarray, images: np.ndarray) -> None:
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (len(images),):
         raise InputError(
             f"labels must be one class index for each image. Received: {labels.dtype} {labels.shape}"
         )
+
+
+def _check_logits(
+    logits: np.ndarray, labels: np.ndarray, *, image_ids: list[str], model: AttackedModel
+) -> None:
     num_classes = logits.shape[1]
     is_outside = (labels < 0) | (labels >= num_classes)
     if is_outside.any():

@@ -64,12 +64,13 @@ class Progress:
         """That of trials which begin."""
         return cls(np.zeros(num_slots, np.int64), np.zeros(num_slots), np.zeros(num_slots, bool))
 
-    def begin(self, places: Sequence[int], num_slots: int) -> None:
+    def begin(self, places: Sequence[int], num_slots: int, *, steps: np.ndarray, seconds: float) -> None:
         """Begins anew in some slots, with more slots if there are fewer than that."""
         for name, values in vars(self).items():
             values = np.pad(values, (0, num_slots - len(values)))
             values[places] = 0
             setattr(self, name, values)
+        self.steps[places], self.seconds[places] = steps, seconds
 
     def keep(self, places: np.ndarray) -> None:
         """Forgets all other slots."""

@@ -363,6 +363,53 @@ def test_clean_logits_that_are_known_are_not_asked_for_again(classifier, batch):
     )
 
 
+OPENING = {
+    "bim": request("bim"),
+    "bim l2": request("bim", "l2"),
+    "mifgsm": request("mifgsm"),
+    "fgsm": request("fgsm", num_steps=1),
+    "last iterate": request(has_random_start=False, judged="last"),
+    "at a target": request("bim", target=2),
+    "three epsilons": request("bim", epsilons=(0.01, 0.02, 0.03)),
+    "three epsilons apart": request("bim", epsilons=(0.01, 0.02, 0.03), is_independent=True),
+}
+
+
+@pytest.mark.parametrize("name", OPENING)
+def test_the_pass_that_classifies_an_image_is_the_first_of_all_its_trials(classifier, batch, name):
+    known = classifier.logits(batch.images).numpy()
+    engines = [engine_for(classifier, OPENING[name], batch_size=16) for _ in range(2)]
+    # What is known of an image already is not asked for again: then every trial makes its first pass itself.
+    opened, plain = (
+        [result for complete in engine.run(stream_of(batch, **more)) for result in complete]
+        for engine, more in zip(engines, ({}, {"clean_logits": known}), strict=True)
+    )
+    assert engines[0].statistics.slot_passes < engines[1].statistics.slot_passes
+    for one, other in zip(opened, plain, strict=True):
+        np.testing.assert_allclose(one.image.clean_logits, other.image.clean_logits, atol=1e-5)
+        assert one.image.opening is None
+        assert len(one.outcomes) == len(other.outcomes)
+        for mine, its in zip(one.outcomes, other.outcomes, strict=True):
+            assert (mine.is_fooled, mine.num_steps) == (its.is_fooled, its.num_steps)
+            # Of the class that is aimed at: nothing to try.
+            if its.finding is None:
+                assert mine.finding is None
+                continue
+            assert mine.finding.has_zero_gradient == its.finding.has_zero_gradient
+            np.testing.assert_allclose(
+                mine.finding.adversarial_image, its.finding.adversarial_image, atol=1e-4
+            )
+
+
+def test_an_image_that_is_wrong_before_is_not_moved_by_the_first_pass(classifier, batch):
+    engine = engine_for(classifier, request("bim"), attacks_all=True)
+    for result in [result for complete in engine.run(stream_of(batch)) for result in complete]:
+        (outcome,) = result.outcomes
+        if not result.image.is_correct:
+            assert (outcome.is_fooled, outcome.num_steps) == (True, 0)
+            np.testing.assert_array_equal(outcome.finding.adversarial_image, result.image.pixels)
+
+
 @pytest.mark.parametrize("num_images", [1, 3])
 def test_a_batch_larger_than_the_stream(classifier, batch, num_images):
     order = np.flatnonzero(batch.is_attacked)[:num_images]

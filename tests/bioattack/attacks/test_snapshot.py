@@ -12,6 +12,7 @@ REQUESTS = {
     "pgd": AttackRequest("pgd", epsilons=(0.03,), num_steps=6),
     "last iterate": AttackRequest("pgd", "l2", epsilons=(0.25,), num_steps=4, judged="last"),
     "momentum": AttackRequest("mifgsm", epsilons=(0.03,), num_steps=4),
+    "from the image itself": AttackRequest("bim", epsilons=(0.01, 0.02, 0.03), num_steps=4),
     "8 bits": AttackRequest("pgd", epsilons=(8 / 255,), num_steps=4, is_quantised=True),
     "epsilons, restarts and targets": AttackRequest(
         "pgd-dlr-targeted", epsilons=(0.0, 0.02, 0.04), num_steps=1, num_restarts=2
