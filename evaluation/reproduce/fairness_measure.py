@@ -26,6 +26,8 @@ from bioattack.evaluation.reproduce.workplace import ATTACKS, MEASUREMENTS, Work
 from bioattack.evaluation.rows import softmax
 from bioattack.files import replacing
 
+WHITE_BOX, LEAST = "white-box", "least"
+
 _BATCH_SIZE = 500
 
 
@@ -62,7 +64,7 @@ def white_box_folder(workplace: Workplace, attacked: Attacked) -> Path:
         The folder, with the long table of ``bioattack.evaluation.results``.
     """
     subject = subject_of(workplace.pictures)
-    return _attack(workplace, attacked, "white-box", epsilons=subject.epsilons)
+    return _attack(workplace, attacked, WHITE_BOX, epsilons=subject.epsilons)
 
 
 def least_epsilon_folder(workplace: Workplace, attacked: Attacked) -> Path:
@@ -79,14 +81,25 @@ def least_epsilon_folder(workplace: Workplace, attacked: Attacked) -> Path:
     return _attack(
         workplace,
         attacked,
-        "least",
+        LEAST,
         epsilons=(subject.largest_epsilon,),
         least_epsilon=subject.precision,
     )
 
 
+def attack_folder(workplace: Workplace, attacked: Attacked, what: str) -> Path:
+    """Returns where the results of an attack are, or will be.
+
+    Args:
+        workplace: Where the results go.
+        attacked: The network.
+        what: ``WHITE_BOX`` or ``LEAST``.
+    """
+    return workplace.output / ATTACKS / f"fairness-{what}-{attacked.name}"
+
+
 def _attack(workplace: Workplace, attacked: Attacked, what: str, **settings: Any) -> Path:
-    output = workplace.output / ATTACKS / f"fairness-{what}-{attacked.name}"
+    output = attack_folder(workplace, attacked, what)
     config = workplace.config
     if attacked.perturb is not None:
         settings["perturb"] = attacked.perturb

@@ -6,13 +6,12 @@ from typing import Any
 from bioattack.evaluation.findings import DASH
 from bioattack.evaluation.income_words import p_words
 from bioattack.evaluation.reproduce.experiment import Experiment
+from bioattack.evaluation.reproduce.fairness_measure import LEAST, WHITE_BOX
 from bioattack.evaluation.reproduce.fairness_sizes import ATTACK_STEPS
+from bioattack.evaluation.reproduce.fairness_studies import open_studies
 from bioattack.evaluation.reproduce.fairness_study import (
-    LEAST,
-    WHITE_BOX,
     Study,
     differences_table,
-    open_studies,
     scale_words,
     scores_table,
 )
@@ -26,7 +25,7 @@ _SCORES = ("CAU", "CRU_s", "CRU_eps")
 
 def methods_section(workplace: Workplace, experiment: Experiment) -> Section:
     """Makes one table of the same scores after every kind of training."""
-    studies = open_studies(workplace, with_further=True)
+    studies = open_studies(workplace, asked=(WHITE_BOX, LEAST), with_further=True)
     values = {study.words: _method_rows(study) for study in studies}
     tables = [_methods_table(study, values[study.words], study.words) for study in studies]
     columns = [(column, study) for column in workplace.pictures.groups for study in studies]

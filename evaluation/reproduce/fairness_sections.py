@@ -7,6 +7,7 @@ import numpy as np
 from bioattack.evaluation.defences import with_wilson
 from bioattack.evaluation.findings import DASH
 from bioattack.evaluation.reproduce.experiment import Experiment
+from bioattack.evaluation.reproduce.fairness_measure import LEAST, WHITE_BOX
 from bioattack.evaluation.reproduce.fairness_networks import PAPER_NETWORKS, Network
 from bioattack.evaluation.reproduce.fairness_published import (
     ACCURACIES,
@@ -17,14 +18,12 @@ from bioattack.evaluation.reproduce.fairness_published import (
     RACES,
     published_unfairness,
 )
+from bioattack.evaluation.reproduce.fairness_studies import open_studies
 from bioattack.evaluation.reproduce.fairness_study import (
-    LEAST,
-    WHITE_BOX,
     Study,
     differences_table,
     draw_figures,
     draw_unfairness,
-    open_studies,
     scale_words,
     scores_table,
 )
@@ -37,7 +36,7 @@ _LABEL_BY_TITLE = {network.title: network.label for network in PAPER_NETWORKS}
 
 def accuracy_section(workplace: Workplace, experiment: Experiment) -> Section:
     """Makes section IV.A: accuracy of the two networks, and on whose adversarial examples it is measured."""
-    studies = open_studies(workplace)
+    studies = open_studies(workplace, asked=(WHITE_BOX,))
     lines, values = [], []
     for study in studies:
         for network in study.networks[:NUM_PAPER]:
@@ -133,7 +132,7 @@ def _scores_section(
     published: Any,
 ) -> Section:
     """Scores the two networks of every study, and draws those of the first seed."""
-    studies = open_studies(workplace)
+    studies = open_studies(workplace, asked=(what,))
     tables: list[Table] = []
     figures: list[Figure] = []
     warnings: list[str] = []

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from bioattack.evaluation import figure_style as style
+from bioattack.evaluation.output_folder import is_complete
 from bioattack.evaluation.reproduce.fairness_measure import (
+    WHITE_BOX,
     Attacked,
+    attack_folder,
     least_epsilon_folder,
     predictions,
     transfer,
     white_box_folder,
 )
-from bioattack.evaluation.reproduce.fairness_networks import Network, networks_for, train_networks
-from bioattack.evaluation.reproduce.fairness_sizes import Sizes, Subject, sizes_of, subject_of
+from bioattack.evaluation.reproduce.fairness_networks import Network
+from bioattack.evaluation.reproduce.fairness_sizes import Sizes, Subject
 from bioattack.evaluation.reproduce.page import Figure, Table
 from bioattack.evaluation.reproduce.workplace import Workplace
 from bioattack.evaluation.scores import answer_scores
@@ -27,13 +30,12 @@ from bioattack.evaluation.scores_words import (
     score_cells,
 )
 from bioattack.fairness.odd_unfairness import EOU
-
-WHITE_BOX, LEAST = "white-box", "least"
+from bioattack.training.run_folder import read_finished_card
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """The networks of one seed and one way to move rows, ready to be measured.
+    """The networks of one seed and one way to move rows, which are trained before they are measured.
 
     Args:
         workplace: Where everything lies.
@@ -41,7 +43,7 @@ class Study:
         sizes: How much is trained and attacked.
         seed: Of the networks.
         perturb: What of a row is moved, in training and in testing; None for pictures.
-        networks: Trained, the standard one first.
+        networks: The standard one first.
         runs: Their folders by label.
     """
 
@@ -58,6 +60,30 @@ class Study:
         """What distinguishes it from the others."""
         moved = {None: "", "valid": ", rows kept valid", "all": ", all attributes moved"}
         return f"seed {self.seed}{moved[self.perturb]}"
+
+    def is_measured(self, asked: Sequence[str]) -> bool:
+        """Tells whether all networks are trained and all attacks on them made.
+
+        Args:
+            asked: Of ``WHITE_BOX`` and ``LEAST`` those that count.
+        """
+        folders = [
+            attack_folder(self.workplace, self.attacked(network), what)
+            for network in self.networks
+            for what in asked
+        ]
+        is_trained = all(read_finished_card(run) for run in self.runs.values())
+        return is_trained and all(is_complete(folder, has_report=False) for folder in folders)
+
+    def measure(self, what: str, network: Network) -> Path:
+        """Attacks a network, unless that is done; gives the folder.
+
+        Args:
+            what: ``WHITE_BOX`` or ``LEAST``.
+            network: Trained.
+        """
+        measure = white_box_folder if what == WHITE_BOX else least_epsilon_folder
+        return measure(self.workplace, self.attacked(network))
 
     def attacked(self, network: Network) -> Attacked:
         """Names a network and what is moved of a row."""
@@ -77,9 +103,8 @@ class Study:
         Returns:
             As ``answer_scores`` does, the models under the networks' titles.
         """
-        measure = white_box_folder if what == WHITE_BOX else least_epsilon_folder
         chosen = self.networks[:count]
-        folders = [measure(self.workplace, self.attacked(network)) for network in chosen]
+        folders = [self.measure(what, network) for network in chosen]
         config = ClassesConfig(
             results=tuple(folders),
             output=self.workplace.output,
@@ -133,30 +158,6 @@ class Study:
         for name, title in titles.items():
             notes = [note.replace(name, title) for note in notes]
         return summary | {"models": list(titles.values()), "notes": notes}
-
-
-def open_studies(workplace: Workplace, *, with_further: bool = False) -> list[Study]:
-    """Trains the networks of every seed, and of every way to move rows, that are not trained yet.
-
-    Args:
-        workplace: Where they go.
-        with_further: Whether to train those of the paper's open question, too.
-    """
-    subject = subject_of(workplace.pictures)
-    networks = networks_for(subject, with_further=with_further)
-    return [
-        Study(
-            workplace,
-            subject,
-            sizes_of(workplace.config, subject),
-            seed,
-            perturb,
-            networks,
-            train_networks(workplace, networks, seed, perturb=perturb),
-        )
-        for seed in workplace.config.all_seeds
-        for perturb in subject.perturbs
-    ]
 
 
 def scale_words(study: Study) -> str:
