@@ -87,7 +87,7 @@ def _study(workplace: Workplace, share: _Share) -> Study:
 
 
 def _work_side_by_side(workplace: Workplace, shares: Sequence[_Share]) -> None:
-    """Does what is missing of the shares, each in a process of its own."""
+    """Does what is missing of the shares, in a process each if there are several."""
     waiting = [share for share in shares if not _study(workplace, share).is_measured(share.asked)]
     if not waiting:
         return
@@ -106,9 +106,7 @@ def _work_side_by_side(workplace: Workplace, shares: Sequence[_Share]) -> None:
         def tell(number: int) -> None:
             bar.update(number)
 
-        # Never in this process, not even the last one: what else runs in it would decide the last bits.
-        num_workers = max(2, min(len(waiting), os.cpu_count() or 1))
-        for error in run_tasks(waiting, _work, num_workers=num_workers, progress=tell):
+        for error in run_tasks(waiting, _work, num_workers=os.cpu_count() or 1, progress=tell):
             if error is not None:
                 raise error
 
