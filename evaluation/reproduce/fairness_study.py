@@ -104,9 +104,13 @@ class Study:
             As ``answer_scores`` does, the models under the networks' titles.
         """
         chosen = self.networks[:count]
-        folders = [self.measure(what, network) for network in chosen]
+        key = f"fairness scores: {what} {self.words} {[network.label for network in chosen]}"
+        scores: dict[str, Any] = self.workplace.keep(key, lambda: self._scores(what, chosen))
+        return scores
+
+    def _scores(self, what: str, chosen: Sequence[Network]) -> dict[str, Any]:
         config = ClassesConfig(
-            results=tuple(folders),
+            results=tuple(self.measure(what, network) for network in chosen),
             output=self.workplace.output,
             draws=self.sizes.num_draws,
             seed=self.workplace.config.seed,
