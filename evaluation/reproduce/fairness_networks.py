@@ -27,7 +27,6 @@ class Network:
         is_retrained: Whether it starts from the standard network's weights.
         defence: What stands in front of it; it is then the standard network itself.
         takes_rows: Whether rows of a table can be trained on in this way.
-        judged: Of merged training, which iterate of the attack becomes the copy.
     """
 
     label: str
@@ -36,7 +35,6 @@ class Network:
     is_retrained: bool = False
     defence: str | None = None
     takes_rows: bool = True
-    judged: str = "last"
 
 
 #: The two of the paper.
@@ -47,7 +45,6 @@ PAPER_NETWORKS = (
 #: What it leaves to others.
 FURTHER_NETWORKS = (
     Network("retrained", "retrained (merged)", "merged", is_retrained=True),
-    Network("stopped", "merged, first wrong iterate", "merged", judged="any"),
     Network("pgd", "PGD", "pgd"),
     Network("trades", "TRADES", "trades"),
     Network("wasserstein", "Wasserstein", "wasserstein", takes_rows=False),
@@ -135,7 +132,7 @@ def _options(
     moved = {} if perturb is None else {"perturb": perturb}
     if network.training == "merged":
         facts = {"standard_model": str(standard), "epsilon": subject.training_epsilon}
-        return facts | moved | {"judged": network.judged}
+        return facts | moved
     steps = {"num_steps": sizes.inner_steps}
     if network.training in ("pgd", "trades"):
         # So that the few steps can cross the ball, as those of the copies do.

@@ -1,8 +1,7 @@
-"""Opens the studies of the experiments on fairness: their networks trained, those of rows side by side."""
+"""Opens the studies of the experiments on fairness: their networks trained and attacked side by side."""
 
 import dataclasses
 import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from tqdm import tqdm
 from bioattack.errors import InputError
 from bioattack.evaluation.reproduce.config import ReproduceConfig
 from bioattack.evaluation.reproduce.fairness_networks import (
-    PAPER_NETWORKS,
+    ROBUST,
+    Network,
     networks_for,
     run_folder,
     train_networks,
@@ -22,36 +22,45 @@ from bioattack.evaluation.reproduce.fairness_study import Study
 from bioattack.evaluation.reproduce.workplace import Workplace
 from bioattack.tfrecords_builder.reading import open_records
 from bioattack.tfrecords_builder.workers import run_tasks
+from bioattack.training.many import divide_processor
+from bioattack.training.many_config import num_cores
+
+_MOST_PROCESSES = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class _Share:
-    """One study, and what will be asked of it.
+    """Networks of one study that one process trains and attacks, one after the other.
 
     Args:
         config: What the user gave.
         data: The records.
         seed: Of the networks.
         perturb: What of a row is moved; None for pictures.
-        with_further: Whether the networks of the paper's open question belong to it.
-        asked: Of ``WHITE_BOX`` and ``LEAST`` what is measured.
+        networks: In the order in which they need each other.
+        asked: Of ``WHITE_BOX`` and ``LEAST`` what is measured of them.
     """
 
     config: ReproduceConfig
     data: Path
     seed: int
     perturb: str | None
-    with_further: bool
+    networks: tuple[Network, ...]
     asked: tuple[str, ...]
+
+    @property
+    def num_parts(self) -> int:
+        """How often its process tells that something is done."""
+        return len(self.networks) * (1 + len(self.asked))
 
 
 def open_studies(
     workplace: Workplace, *, asked: Sequence[str] = (), with_further: bool = False
 ) -> list[Study]:
-    """Trains the networks of every seed, and of every way to move rows, that are not trained yet.
+    """Trains the networks of every seed, and of every way to move rows, and attacks them as will be asked.
 
-    A network of rows keeps one core busy, hardly more: the studies of rows are trained, and attacked as will
-    be asked, in a process each, as many at a time as there are cores.
+    As many at a time as there are cores, each in a process of its own with its share of them: a network of
+    rows keeps one core busy, hardly more, and one of pictures leaves a fifth of two idle.
 
     Args:
         workplace: Where they go.
@@ -62,51 +71,55 @@ def open_studies(
         InputError: If the records are not such as the networks take.
     """
     subject = subject_of(workplace.pictures)
-    shares = [
-        _Share(workplace.config, workplace.data, seed, perturb, with_further, tuple(asked))
+    networks = networks_for(subject, with_further=with_further)
+    studies = [
+        _study(workplace, networks, seed, perturb)
         for seed in workplace.config.all_seeds
         for perturb in subject.perturbs
     ]
-    if subject.name == "rows" and len(shares) > 1:
-        _work_side_by_side(workplace, shares)
-    studies = [_study(workplace, share) for share in shares]
-    for study in studies:
-        train_networks(workplace, study.networks, study.seed, perturb=study.perturb)
+    shares = [share for study in studies for share in _missing_shares(study, tuple(asked))]
+    for seed in dict.fromkeys(share.seed for share in shares):
+        # All others of the seed need this one, and those that move rows in another way have it in common.
+        train_networks(workplace, networks[:1], seed)
+    if shares:
+        _work_side_by_side(shares)
     return studies
 
 
-def _study(workplace: Workplace, share: _Share) -> Study:
+def _study(workplace: Workplace, networks: tuple[Network, ...], seed: int, perturb: str | None) -> Study:
+    runs = {network.label: run_folder(workplace, network, seed, perturb=perturb) for network in networks}
     subject = subject_of(workplace.pictures)
-    networks = networks_for(subject, with_further=share.with_further)
-    runs = {
-        network.label: run_folder(workplace, network, share.seed, perturb=share.perturb)
-        for network in networks
-    }
-    sizes = sizes_of(workplace.config, subject)
-    return Study(workplace, subject, sizes, share.seed, share.perturb, networks, runs)
+    return Study(workplace, subject, sizes_of(workplace.config, subject), seed, perturb, networks, runs)
 
 
-def _work_side_by_side(workplace: Workplace, shares: Sequence[_Share]) -> None:
-    """Does what is missing of the shares, in a process each if there are several."""
-    waiting = [share for share in shares if not _study(workplace, share).is_measured(share.asked)]
-    if not waiting:
-        return
-    for seed in dict.fromkeys(share.seed for share in waiting):
-        # The shares of a seed have this network in common.
-        train_networks(workplace, PAPER_NETWORKS[:1], seed)
-    num_parts = sum(len(_study(workplace, share).networks) * (1 + len(share.asked)) for share in waiting)
+def _missing_shares(study: Study, asked: tuple[str, ...]) -> list[_Share]:
+    workplace = study.workplace
+    chains: dict[str, list[Network]] = {}
+    for network in study.networks:
+        # What is trained again learns from the copies that the merged network made.
+        chains.setdefault(ROBUST if network.is_retrained else network.label, []).append(network)
+    return [
+        _Share(workplace.config, workplace.data, study.seed, study.perturb, tuple(chain), asked)
+        for chain in chains.values()
+        if not all(study.is_measured(network, asked) for network in chain)
+    ]
+
+
+def _work_side_by_side(shares: Sequence[_Share]) -> None:
+    num_workers = min(len(shares), _MOST_PROCESSES, num_cores())
+    divide_processor(num_workers)
     with tqdm(
-        total=num_parts,
-        desc="networks trained and attacked",
+        total=sum(share.num_parts for share in shares),
+        desc="networks trained, and attacks on them",
         file=sys.stderr,
-        disable=workplace.config.quiet,
+        disable=shares[0].config.quiet,
         mininterval=0,
     ) as bar:
 
         def tell(number: int) -> None:
             bar.update(number)
 
-        for error in run_tasks(waiting, _work, num_workers=os.cpu_count() or 1, progress=tell):
+        for error in run_tasks(shares, _work, num_workers=num_workers, progress=tell):
             if error is not None:
                 raise error
 
@@ -116,13 +129,12 @@ def _work(share: _Share, progress: Callable[[int], None]) -> Exception | None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     config = dataclasses.replace(share.config, quiet=True)
     workplace = Workplace(config, config.scale(), open_records(share.data))
-    study = _study(workplace, share)
+    study = _study(workplace, share.networks, share.seed, share.perturb)
     try:
-        for network in study.networks:
-            train_networks(workplace, (network,), study.seed, perturb=study.perturb)
+        for network in share.networks:
+            train_networks(workplace, (network,), share.seed, perturb=share.perturb)
             progress(1)
-        for what in share.asked:
-            for network in study.networks:
+            for what in share.asked:
                 study.measure(what, network)
                 progress(1)
     except (InputError, OSError) as error:

@@ -61,18 +61,15 @@ class Study:
         moved = {None: "", "valid": ", rows kept valid", "all": ", all attributes moved"}
         return f"seed {self.seed}{moved[self.perturb]}"
 
-    def is_measured(self, asked: Sequence[str]) -> bool:
-        """Tells whether all networks are trained and all attacks on them made.
+    def is_measured(self, network: Network, asked: Sequence[str]) -> bool:
+        """Tells whether a network is trained and all attacks on it made.
 
         Args:
+            network: One of the study's.
             asked: Of ``WHITE_BOX`` and ``LEAST`` those that count.
         """
-        folders = [
-            attack_folder(self.workplace, self.attacked(network), what)
-            for network in self.networks
-            for what in asked
-        ]
-        is_trained = all(read_finished_card(run) for run in self.runs.values())
+        folders = [attack_folder(self.workplace, self.attacked(network), what) for what in asked]
+        is_trained = read_finished_card(self.runs[network.label]) is not None
         return is_trained and all(is_complete(folder, has_report=False) for folder in folders)
 
     def measure(self, what: str, network: Network) -> Path:

@@ -6,7 +6,12 @@ import json
 import pytest
 
 from bioattack.errors import InputError
-from bioattack.evaluation.reproduce import fairness_measure, fairness_networks, fairness_sizes
+from bioattack.evaluation.reproduce import (
+    fairness_measure,
+    fairness_networks,
+    fairness_sizes,
+    fairness_studies,
+)
 from bioattack.evaluation.reproduce.config import ReproduceConfig
 from bioattack.evaluation.reproduce.run import reproduce
 from bioattack.testing.small_records import write_small_records
@@ -28,6 +33,8 @@ def least_sizes():
         patch.setattr(fairness_sizes, "PICTURES", pictures)
         patch.setitem(fairness_sizes.SIZES, "demo", sizes)
         patch.setattr(fairness_measure, "ATTACK_STEPS", 2)
+        # Other processes would not know of these sizes.
+        patch.setattr(fairness_studies, "num_cores", lambda: 1)
         yield
 
 

@@ -93,7 +93,7 @@ def test_retraining_starts_from_the_standard_network(make_workplace):
 
 def test_what_takes_pictures_only_is_not_asked_of_rows():
     labels = {network.label for network in networks_for(ROWS, with_further=True)}
-    assert labels == {"standard", "robust", "retrained", "stopped", "pgd", "trades"}
+    assert labels == {"standard", "robust", "retrained", "pgd", "trades"}
     assert networks_for(PICTURES, with_further=True)[:2] == PAPER_NETWORKS
     assert len(networks_for(PICTURES, with_further=True)) == 2 + len(FURTHER_NETWORKS)
 

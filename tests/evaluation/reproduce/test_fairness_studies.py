@@ -1,4 +1,4 @@
-"""Studies of rows that are trained and attacked side by side, in processes of their own."""
+"""Networks of studies that are trained and attacked side by side, in processes of their own."""
 
 import dataclasses
 import json
@@ -9,6 +9,8 @@ from bioattack.errors import InputError
 from bioattack.evaluation.reproduce import fairness_studies
 from bioattack.evaluation.reproduce.config import ReproduceConfig
 from bioattack.evaluation.reproduce.fairness_measure import WHITE_BOX
+from bioattack.evaluation.reproduce.fairness_networks import networks_for
+from bioattack.evaluation.reproduce.fairness_sizes import subject_of
 from bioattack.evaluation.reproduce.opening import open_workplace
 from bioattack.evaluation.results import read_results
 from bioattack.testing.small_tables import write_small_table
@@ -30,28 +32,39 @@ def config(tmp_path_factory):
     )
 
 
-def test_two_processes_leave_what_one_would(config):
+def test_several_processes_leave_what_one_would(config, monkeypatch):
     with open_workplace(config, needs_records=True) as workplace:
         studies = fairness_studies.open_studies(workplace, asked=(WHITE_BOX,))
         assert [study.perturb for study in studies] == ["valid", "all"]
-        assert all(study.is_measured((WHITE_BOX,)) for study in studies)
+        for study in studies:
+            assert all(study.is_measured(network, (WHITE_BOX,)) for network in study.networks)
         done = {path: path.stat().st_mtime_ns for path in config.output.rglob("*") if path.is_file()}
         fairness_studies.open_studies(workplace, asked=(WHITE_BOX,))
         assert {path: path.stat().st_mtime_ns for path in done} == done
+    monkeypatch.setattr(fairness_studies, "num_cores", lambda: 1)
     alone = dataclasses.replace(config, output=config.output.with_name("alone"))
     with open_workplace(alone, needs_records=True) as workplace:
-        for study in studies:
-            share = fairness_studies._Share(alone, workplace.data, 0, study.perturb, False, (WHITE_BOX,))
-            told = []
-            assert fairness_studies._work(share, told.append) is None
-            assert told == [1] * 4
-    for path in sorted(alone.output.glob("attacks/*")):
-        ours, theirs = (
-            read_results(folder / "attacks" / path.name) for folder in (config.output, alone.output)
-        )
+        fairness_studies.open_studies(workplace, asked=(WHITE_BOX,))
+    folders = sorted(alone.output.glob("attacks/*"))
+    assert len(folders) == 4
+    for folder in folders:
+        ours, theirs = read_results(config.output / "attacks" / folder.name), read_results(folder)
         timing = [name for name in ours if "seconds" in name]
         assert len(ours)
         assert ours.drop(columns=timing).equals(theirs.drop(columns=timing))
+
+
+def test_what_is_trained_again_waits_for_the_copies_that_it_learns_from(config):
+    other = dataclasses.replace(config, output=config.output.with_name("other"))
+    with open_workplace(other, needs_records=True) as workplace:
+        study = fairness_studies._study(
+            workplace, networks_for(subject_of(workplace.pictures), with_further=True), 0, "valid"
+        )
+        chains = [
+            [network.label for network in share.networks]
+            for share in fairness_studies._missing_shares(study, (WHITE_BOX,))
+        ]
+    assert chains == [["standard"], ["robust", "retrained"], ["pgd"], ["trades"]]
 
 
 def test_what_is_wrong_in_another_process_is_told_in_one_sentence(config):
