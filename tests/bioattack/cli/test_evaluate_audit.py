@@ -5,6 +5,7 @@ import re
 
 import keras
 import pytest
+import tensorflow as tf
 
 from bioattack.cli.evaluate import main
 from bioattack.evaluation.results import AUDIT, read_results, read_summary
@@ -93,6 +94,25 @@ def test_an_audit_is_added_to_what_was_measured_before(random_file, records, tmp
     _evaluate(*command)
     assert "audit" in read_summary(tmp_path / "out")
     assert "audit:" not in capsys.readouterr().err
+
+
+class _RandomTint(tf.Module):
+    """Adds a random tint to each picture, larger than that which tells the classes."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32)])
+    def __call__(self, pictures):
+        means = tf.reduce_mean(pictures, (1, 2))
+        return 40 * tf.nn.relu(means + tf.random.normal(tf.shape(means), stddev=0.3))
+
+
+def test_noise_on_the_input_is_not_taken_for_another_pixel_range(records, tmp_path, capsys):
+    tf.saved_model.save(_RandomTint(), tmp_path / "dice")
+    command = ["--model", tmp_path / "dice", "--data", records, "--output", tmp_path / "out", *FAST[:-1]]
+    _evaluate(*command, "--audit", expect=1)
+    printed = capsys.readouterr().err
+    assert "note: Model dice draws random numbers" in printed
+    assert "note: Whether model dice wants its pictures on another scale cannot be told" in printed
+    assert "audit: dice: randomness does not hold" in printed
 
 
 def test_a_dry_run_says_so_and_does_nothing(sound_file, records, tmp_path, capsys):
