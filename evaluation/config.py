@@ -140,8 +140,9 @@ class EvaluateConfig(MeasureConfig):
             measured again for it.
         audit: Afterwards ask of each model whether its gradient can be believed (random answers, zero or
             false gradients, attacks that are weaker where they should be stronger), and exit with 1 when a
-            check does not hold. It takes as long as some 30,000 gradients of single pictures: half a minute
-            for a small network, some minutes for a ResNet-20.
+            check does not hold. A model that is refused for what the audit finds, too (probabilities, NaN,
+            no gradient), is audited alone and not measured. It takes as long as some 30,000 gradients of
+            single pictures: half a minute for a small network, some minutes for a ResNet-20.
         audit_images: Pictures of the audit, the first of those under test.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bioattack.classifier.classifier import Classifier, first_line
-from bioattack.errors import InputError
+from bioattack.errors import InputError, UnfitModelError
 from bioattack.tfrecords_builder.table import Table, table_from_json
 
 # Rows of float16 probabilities add up to 1 within this; rows of logits do not on a whole set of pictures.
@@ -136,7 +136,8 @@ def check_with_pictures(
     Raises:
         InputError: If the weights or the logits hold NaN, or if the logits are probabilities, come from
             another input range (of a model that draws random numbers this cannot be told, and a note says
-            so), or have no gradient with respect to the pictures where one is needed.
+            so), or have no gradient with respect to the pictures where one is needed. It is an
+            ``UnfitModelError`` for what an audit finds, too.
     """
     trial = _Trial(
         classifier, np.asarray(images, np.float32), np.asarray(labels, np.int64), batch_size=batch_size
@@ -187,7 +188,7 @@ def _check_weights(classifier: Classifier) -> None:
     """Looks at the weights themselves: a ReLU or a maximum can turn NaN into a number that looks sound."""
     for name, values in classifier.endpoint.weights():
         if np.isnan(values).any():
-            raise InputError(
+            raise UnfitModelError(
                 f"model {classifier.name} is broken: its weights {name} hold NaN; train it again with a "
                 "lower learning rate, or take an earlier state of it"
             )
@@ -205,7 +206,7 @@ def _check_finite(classifier: Classifier, logits: np.ndarray) -> None:
         ),
         "its weights are finite, so look at its input range and preprocessing",
     )
-    raise InputError(
+    raise UnfitModelError(
         f"model {classifier.name} gives NaN or infinite logits for {num_bad} of {len(logits)} "
         f"{_inputs_word(classifier)}: {where}"
     )
@@ -221,11 +222,11 @@ def _check_not_probabilities(classifier: Classifier, logits: np.ndarray) -> None
             )
     elif logits.min() >= 0 and logits.max() <= 1 and np.abs(logits.sum(1) - 1).max() <= _SUM_TOLERANCE:
         if np.isin(logits, (0, 1)).all():
-            raise InputError(
+            raise UnfitModelError(
                 f"model {classifier.name} gives its decision (1 for one class and 0 for the others), which "
                 "has no gradient to attack by; save the model so that it gives logits"
             )
-        raise InputError(
+        raise UnfitModelError(
             f"model {classifier.name} gives probabilities (every row lies in [0, 1] and adds up to 1), and a "
             "softmax before the loss weakens every attack; save the model without its softmax, or give "
             "--outputs probabilities to take their logarithm"
@@ -347,14 +348,14 @@ def _check_gradient(trial: _Trial) -> None:
     except Exception as error:  # a SavedModel may hold operations without a gradient
         raise InputError(f"model {classifier.name} cannot be differentiated ({first_line(error)})") from error
     if gradient is None or not tf.reduce_any(gradient != 0):
-        raise InputError(
+        raise UnfitModelError(
             f"model {classifier.name} has no gradient with respect to the {_inputs_word(classifier)} "
             "(something in it rounds, casts to integers or cuts the gradient): a gradient attack would find "
             "nothing and call it robust"
         )
     num_bad = int(np.sum(~np.isfinite(gradient.numpy()).reshape(len(gradient), -1).all(1)))
     if num_bad:
-        raise InputError(
+        raise UnfitModelError(
             f"model {classifier.name} has a NaN or infinite gradient for {num_bad} of {len(labels)} "
             f"{_inputs_word(classifier)}; look for a root, a logarithm or a division at zero in it"
         )
