@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from bioattack.attacks.registry import ATTACKS, JUDGED, ROW_ATTACKS, find_attack
-from bioattack.attacks.request import STEP_RULES, AttackRequest, FoolboxRequest
+from bioattack.attacks.request import (
+    PIXEL_NORMS,
+    PIXEL_UNIT,
+    STEP_RULES,
+    AttackRequest,
+    FoolboxRequest,
+    check_epsilon,
+)
 from bioattack.attacks.row_bounds import row_bounds
 from bioattack.distances import DISTANCES
 from bioattack.errors import InputError
@@ -26,7 +33,6 @@ from bioattack.evaluation.config import (
     MeasureConfig,
     MeasurePlan,
     PlannedAttack,
-    check_epsilon,
     choose_probabilities,
     default_batch_size,
     holds_rows,
@@ -404,7 +410,7 @@ def _epsilons(config: AttackConfig, norm: str, image_shape: Sequence[int]) -> tu
         _check_epsilon(epsilon, norm, image_shape, largest=largest)
     if config.epsilons:
         return tuple(sorted(set(config.epsilons)))
-    if norm in ("linf", "rms"):
+    if norm in PIXEL_NORMS:
         return _DEFAULT_EPSILONS
     return tuple(two_digits(epsilon * largest) for epsilon in _DEFAULT_EPSILONS)
 
@@ -414,9 +420,9 @@ def _check_epsilon(
 ) -> None:
     """Refuses what no epsilon can be in a norm, as far as the norm and the pictures' size are known."""
     hint = ""
-    if norm in ("linf", "rms"):
+    if norm in PIXEL_NORMS:
         largest = 1.0
-        hint = f"in {norm} an epsilon is a fraction of the pixel range, and 8/255 is 0.0314"
+        hint = f"in {norm} {PIXEL_UNIT}"
     elif image_shape:
         size = " x ".join(map(str, image_shape))
         hint = f"in {norm} turning {size} values from black to white takes no more"

@@ -449,6 +449,14 @@ BAD = {
     "negative epsilon": ({"epsilons": (-0.1,)}, "at least 0"),
     "no epsilon": ({"epsilons": ()}, "Received: none"),
     "infinite epsilon": ({"epsilons": (float("inf"),)}, "finite"),
+    "epsilon of 255 levels": (
+        {"epsilons": (8.0,)},
+        r"epsilons must be in \[0, 1\]: in linf .* 8/255 is 0.0314",
+    ),
+    "rms of 255 levels": (
+        {"epsilons": (0.1, 2), "norm": "rms"},
+        r"in rms .* 8/255 is 0.0314; .* Received: 2",
+    ),
     "no steps": ({"num_steps": 0}, "num_steps must be at least 1"),
     "no restarts": ({"num_restarts": 0}, "num_restarts must be at least 1"),
     "no draws": ({"num_draws": 0}, "num_draws must be at least 1"),
