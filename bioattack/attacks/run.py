@@ -11,8 +11,11 @@ from bioattack.attacks.engine import Engine
 from bioattack.attacks.registry import JUDGED, attack_class, find_attack
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.searches import Attempts, EpsilonLadder, LeastEpsilon, NoRadius, Search
+from bioattack.attacks.stream import check_inputs
 from bioattack.attacks.tasks import ImageResult, Statistics
 from bioattack.classifier import Classifier
+from bioattack.classifier.checks import size_words
+from bioattack.classifier.classifier import first_line
 from bioattack.errors import InputError
 
 
@@ -165,10 +168,26 @@ def attack_images(
             some = slice(start, start + batch_size)
             yield {"image": images[some], "label": labels[some], "image_id": names[some]}
 
-    num_classes = classifier.num_classes or int(classifier.logits(images[:1]).shape[1])
+    num_classes = classifier.num_classes or _asked_num_classes(classifier, images, names, request)
     engine = make_engine(classifier, request, num_classes=num_classes, batch_size=batch_size, seed=seed)
     results = [result for complete in engine.run(stream()) for result in complete]
     return _gather(results, engine.search, engine.statistics)
+
+
+def _asked_num_classes(
+    classifier: Classifier, images: np.ndarray, names: list[str], request: AttackRequest
+) -> int:
+    """Calls a model that does not say how many classes it tells apart."""
+    check_inputs(images, names, classifier, bounds=request.bounds)
+    try:
+        return int(classifier.logits(images[:1]).shape[1])
+    except InputError:
+        raise
+    except Exception as error:  # whatever a foreign function raises
+        raise InputError(
+            f"model {classifier.name} cannot be called on inputs of {size_words(images.shape[1:])} "
+            f"({first_line(error)})"
+        ) from error
 
 
 def make_search(request: AttackRequest) -> Search:

@@ -58,8 +58,8 @@ def check_against_records(
         _check_attributes(classifier, table, records)
     if any(size not in (None, held) for size, held in zip(taken, image_shape, strict=True)):
         raise InputError(
-            f"model {classifier.name} takes images of {_size(taken)}, the records in {records} hold "
-            f"{_size(image_shape)}; build records of the model's size, or train a model on these"
+            f"model {classifier.name} takes images of {size_words(taken)}, the records in {records} hold "
+            f"{size_words(image_shape)}; build records of the model's size, or train a model on these"
         )
     if classifier.num_classes not in (None, len(class_names)):
         raise InputError(
@@ -78,7 +78,12 @@ def check_against_records(
         )
 
 
-def _size(shape: Sequence[int | None]) -> str:
+def size_words(shape: Sequence[int | None]) -> str:
+    """Says the size of images or rows.
+
+    >>> size_words((8, None, 3)), size_words((14,))
+    ('8 x any x 3', '14 attributes')
+    """
     if len(shape) == 1:
         return f"{shape[0]} attributes"
     return " x ".join("any" if size is None else str(size) for size in shape)

@@ -1,6 +1,7 @@
 import io
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -467,6 +468,45 @@ BAD = {
     "width": ({"least_epsilon_width": 0.2}, "0 < width < largest. Received: width=0.2, largest=0.1"),
     "batch": ({"batch_size": 0}, "batch_size must be at least 1"),
 }
+
+
+# Of these a model that says nothing of its classes has to be asked before anything else is done.
+BAD_OF_A_FUNCTION = [
+    *("negative", "up to 255", "integers", "float64", "NaN", "no channels", "fewer labels", "NaN logits"),
+    *("label too large", "no images"),
+]
+
+
+@pytest.mark.parametrize("name", BAD_OF_A_FUNCTION)
+def test_bad_input_of_a_bare_function_is_one_sentence(name):
+    given, sentence = BAD[name]
+    how = {"call": two_logits, "images": GREY, "labels": np.zeros(3, int)} | given
+    classifier = load_classifier(how.pop("call"), name="made")
+    assert classifier.num_classes is None
+    with pytest.raises(InputError, match=sentence) as raised:
+        attack_images(classifier, request=AttackRequest(epsilons=(0.1,)), **how)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_function_that_fails_on_the_images_is_named():
+    kernel = np.ones((12, 2), np.float32)
+    classifier = load_classifier(lambda images: tf.reshape(images, (-1, 12)) @ kernel[:, :1], name="made")
+    with pytest.raises(InputError, match="model made gives an output of shape"):
+        attack_images(classifier, GREY, np.zeros(3, int), AttackRequest())
+    classifier = load_classifier(lambda images: tf.reshape(images, (-1, 7)) @ kernel[:7], name="made")
+    with pytest.raises(InputError, match=r"model made cannot be called on inputs of 4 x 4 x 3 \("):
+        attack_images(classifier, GREY, np.zeros(3, int), AttackRequest())
+
+
+def test_images_of_another_size_than_the_model_takes_are_refused():
+    inputs = keras.Input((4, None, 3))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    classifier = load_classifier(model, name="made")
+    images = np.zeros((3, 5, 4, 3), np.float32)
+    sentence = "model made takes inputs of 4 x any x 3, and these are of 5 x 4 x 3; bring them to its size"
+    with pytest.raises(InputError, match=sentence):
+        attack_images(classifier, images, np.zeros(3, int), AttackRequest())
+    assert attack_images(classifier, GREY, np.zeros(3, int), AttackRequest("bim")).is_correct.all()
 
 
 @pytest.mark.parametrize("name", BAD)
