@@ -1,6 +1,7 @@
 """An attack from beginning to end: from a name to an engine, and from arrays to arrays."""
 
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,10 @@ from bioattack.classifier import Classifier
 from bioattack.classifier.checks import size_words
 from bioattack.classifier.classifier import first_line
 from bioattack.errors import InputError
+
+
+class ZeroGradientWarning(UserWarning):
+    """No image had a gradient that an attack could have begun with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +151,9 @@ def attack_images(
     Raises:
         InputError: If something cannot be attacked; the sentence says what.
 
+    Warns:
+        ZeroGradientWarning: If nothing fell and every image that was attacked had a gradient of exactly 0.
+
     >>> import tensorflow as tf
     >>> from bioattack.classifier import load_classifier
     >>> classifier = load_classifier(lambda images: tf.reduce_mean(images, (1, 2)), name="brightest channel")
@@ -171,7 +179,24 @@ def attack_images(
     num_classes = classifier.num_classes or _asked_num_classes(classifier, images, names, request)
     engine = make_engine(classifier, request, num_classes=num_classes, batch_size=batch_size, seed=seed)
     results = [result for complete in engine.run(stream()) for result in complete]
+    _warn_without_gradient(results, classifier)
     return _gather(results, engine.search, engine.statistics)
+
+
+def _warn_without_gradient(results: Sequence[ImageResult], classifier: Classifier) -> None:
+    outcomes = [outcome for result in results for outcome in result.outcomes if outcome.finding]
+    has_none = bool(outcomes) and all(
+        outcome.finding is not None and outcome.finding.has_zero_gradient and not outcome.is_fooled
+        for outcome in outcomes
+    )
+    if has_none:
+        warnings.warn(
+            f"model {classifier.name} has a gradient of exactly 0 at every attacked image, so the attack "
+            "could not begin, and that nothing fell is no robustness: try the loss margin (pgd-margin), and "
+            "ask an audit (bioattack.evaluation.audit, or bioattack-evaluate --audit) what is wrong",
+            ZeroGradientWarning,
+            stacklevel=3,
+        )
 
 
 def _asked_num_classes(

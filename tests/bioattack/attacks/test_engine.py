@@ -552,6 +552,21 @@ def test_a_gradient_of_zero_is_told():
     np.testing.assert_array_equal(attacked.adversarial_images[0, 0], images[0])
 
 
+def test_a_gradient_of_zero_at_every_image_is_a_warning():
+    cut = linear_classifier(lambda images: two_logits(tf.stop_gradient(images)) + 0 * images[:, 0, 0, :2])
+    labels = np.array([0, 0, 1])  # The third is wrong before, and not attacked.
+    with pytest.warns(
+        UserWarning, match="model made has a gradient of exactly 0 at every attacked image"
+    ) as told:
+        attacked = attack_images(cut, GREY, labels, AttackRequest(epsilons=(0.05, 0.3)))
+    assert attacked.adversarial_accuracy().tolist() == [2 / 3, 2 / 3]
+    assert "--audit" in str(told[0].message)
+    assert told[0].filename == __file__
+    # Where nothing is attacked, or no gradient is asked for, there is nothing to warn of.
+    attack_images(cut, GREY, np.ones(3, int), AttackRequest(epsilons=(0.05,)))
+    attack_images(cut, GREY, labels, AttackRequest("square", epsilons=(0.05,), num_steps=2))
+
+
 def test_draws_are_averaged():
     def call(images):
         return two_logits(images) + tf.random.normal((tf.shape(images)[0], 2))
