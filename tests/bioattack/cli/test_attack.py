@@ -309,6 +309,7 @@ def test_a_full_disk_is_one_sentence_and_no_end(output, model, records, tmp_path
     attack(*the_command(model, records, tmp_path / "o"), expect=2)
     error = capsys.readouterr().err
     assert error.startswith("bioattack-attack: No space left on device: ")
+    assert error.endswith("; free some space and give the same command again: it goes on from there\n")
     assert error.count("\n") == 1
     monkeypatch.undo()
     attack(*the_command(model, records, tmp_path / "o"))
