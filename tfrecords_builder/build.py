@@ -142,8 +142,8 @@ def _check_same(manifest: Manifest, plan: Plan, options: BuildOptions) -> None:
         what = "rows" if manifest.table is not None else "pictures"
         left_out = f"{number} unreadable {what} were" if number > 1 else f"one unreadable {what[:-1]} was"
         raise RecordsError(
-            f"{options.output} holds records from which {left_out} left out; give --skip-bad to leave them as "
-            "they are, or mend the source (the manifest names what was skipped) and give --overwrite"
+            f"{options.output} holds records from which {left_out} left out; give --skip-bad to leave it at "
+            "that, or mend the source (the manifest names what was skipped) and give --overwrite"
         )
 
 
