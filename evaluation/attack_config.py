@@ -93,7 +93,9 @@ class AttackConfig(MeasureConfig):
         restarts: Random starts, each met only by the pictures that withstood those before.
         target: Class (name or number) that every picture is to be taken for; otherwise any wrong one will do.
         draws: Calls over which a model that draws random numbers is averaged.
-        foolbox_options: Arguments of the Foolbox class, as NAME=VALUE.
+        foolbox_options: Arguments of the Foolbox class, as NAME=VALUE. Such a class gives nothing back before
+            a whole batch is done, so that a killed run loses that much; --batch-size 8 loses less, but what
+            the class finds can depend on the batch.
         distance: What lagrangian keeps small, ssim unless given.
         lambda_: What a unit of that distance costs lagrangian; 1 unless given.
         confidence: The lead of a wrong class over the true one, in logits, beyond which lagrangian and

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -200,6 +201,16 @@ def test_a_class_of_foolbox_with_options_beside_ours(model, records, tmp_path):
     assert (rows["judged"] == np.where(rows["attack"] == "fgsm", "any", "returned")).all()
     assert rows.loc[rows["attack"] != "fgsm", "success"].any()
     assert len(saved_pictures(tmp_path / "o", "images")) == len(rows)
+
+
+def test_a_slow_class_of_foolbox_is_seen_at_work(model, records, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(robustness, "SHOW_SECONDS", 0.0)
+    options = ["--foolbox-options", "steps=5", "binary_search_steps=2", "--limit", "4", "--batch-size", "2"]
+    attack(
+        *("--model", model, "--data", records, "--output", tmp_path / "o", *options),
+        *("--attack", "foolbox:L2CarliniWagnerAttack"),
+    )
+    assert re.search(r"calls of the model for this batch: \d", capsys.readouterr().err)
 
 
 def test_worst_case_is_the_union_of_its_attacks(model, records, tmp_path):
