@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from bioattack.attacks.registry import ATTACKS, JUDGED, ROW_ATTACKS, find_attack
-from bioattack.attacks.request import STEP_RULES, AttackRequest, FoolboxRequest
+from bioattack.attacks.request import (
+    PIXEL_NORMS,
+    PIXEL_UNIT,
+    STEP_RULES,
+    AttackRequest,
+    FoolboxRequest,
+    check_epsilon,
+)
 from bioattack.attacks.row_bounds import row_bounds
 from bioattack.distances import DISTANCES
 from bioattack.errors import InputError
@@ -26,7 +33,6 @@ from bioattack.evaluation.config import (
     MeasureConfig,
     MeasurePlan,
     PlannedAttack,
-    check_epsilon,
     choose_probabilities,
     default_batch_size,
     holds_rows,
@@ -87,7 +93,9 @@ class AttackConfig(MeasureConfig):
         restarts: Random starts, each met only by the pictures that withstood those before.
         target: Class (name or number) that every picture is to be taken for; otherwise any wrong one will do.
         draws: Calls over which a model that draws random numbers is averaged.
-        foolbox_options: Arguments of the Foolbox class, as NAME=VALUE.
+        foolbox_options: Arguments of the Foolbox class, as NAME=VALUE. Such a class gives nothing back before
+            a whole batch is done, so that a killed run loses that much; --batch-size 8 loses less, but what
+            the class finds can depend on the batch.
         distance: What lagrangian keeps small, ssim unless given.
         lambda_: What a unit of that distance costs lagrangian; 1 unless given.
         confidence: The lead of a wrong class over the true one, in logits, beyond which lagrangian and
@@ -404,7 +412,7 @@ def _epsilons(config: AttackConfig, norm: str, image_shape: Sequence[int]) -> tu
         _check_epsilon(epsilon, norm, image_shape, largest=largest)
     if config.epsilons:
         return tuple(sorted(set(config.epsilons)))
-    if norm in ("linf", "rms"):
+    if norm in PIXEL_NORMS:
         return _DEFAULT_EPSILONS
     return tuple(two_digits(epsilon * largest) for epsilon in _DEFAULT_EPSILONS)
 
@@ -414,9 +422,9 @@ def _check_epsilon(
 ) -> None:
     """Refuses what no epsilon can be in a norm, as far as the norm and the pictures' size are known."""
     hint = ""
-    if norm in ("linf", "rms"):
+    if norm in PIXEL_NORMS:
         largest = 1.0
-        hint = f"in {norm} an epsilon is a fraction of the pixel range, and 8/255 is 0.0314"
+        hint = f"in {norm} {PIXEL_UNIT}"
     elif image_shape:
         size = " x ".join(map(str, image_shape))
         hint = f"in {norm} turning {size} values from black to white takes no more"

@@ -14,7 +14,7 @@ from bioattack.attacks.registry import (
     PROTOCOLS,
     find_attack,
 )
-from bioattack.attacks.request import AttackRequest, FoolboxRequest
+from bioattack.attacks.request import PIXEL_UNIT, AttackRequest, FoolboxRequest, check_epsilon
 from bioattack.attacks.row_bounds import PERTURBED
 from bioattack.defences import read_defence
 from bioattack.errors import InputError
@@ -140,8 +140,9 @@ class EvaluateConfig(MeasureConfig):
             measured again for it.
         audit: Afterwards ask of each model whether its gradient can be believed (random answers, zero or
             false gradients, attacks that are weaker where they should be stronger), and exit with 1 when a
-            check does not hold. It takes as long as some 30,000 gradients of single pictures: half a minute
-            for a small network, some minutes for a ResNet-20.
+            check does not hold. A model that is refused for what the audit finds, too (probabilities, NaN,
+            no gradient), is audited alone and not measured. It takes as long as some 30,000 gradients of
+            single pictures: half a minute for a small network, some minutes for a ResNet-20.
         audit_images: Pictures of the audit, the first of those under test.
     """
 
@@ -169,7 +170,7 @@ class EvaluateConfig(MeasureConfig):
                 epsilon,
                 flag="--epsilons",
                 largest=math.inf if 1 < epsilon < math.inf and holds_rows(self.data) else 1.0,
-                hint="an epsilon is a fraction of the pixel range, and 8/255 is 0.0314",
+                hint=PIXEL_UNIT,
             )
         for epsilon in self.epsilons_l2:
             check_epsilon(epsilon, flag="--epsilons-l2", largest=math.inf, hint="")
@@ -409,17 +410,6 @@ def default_batch_size(image_shape: Sequence[int]) -> int:
     """Chooses, from 4 to 64, as many pictures as have the pixels of 64 pictures of 64 x 64."""
     batch = 2 ** round(math.log2(_BATCH_PIXELS / (image_shape[0] * image_shape[1])))
     return max(_LEAST_BATCH, min(_LARGEST_BATCH, batch))
-
-
-def check_epsilon(epsilon: float, *, flag: str, largest: float, hint: str) -> None:
-    """Refuses an epsilon below 0 or above the largest that makes sense.
-
-    Raises:
-        InputError: If it is.
-    """
-    if not 0 <= epsilon <= largest or math.isinf(epsilon):
-        bound = f"in [0, {largest:.4g}]" if math.isfinite(largest) else "a number of at least 0"
-        raise InputError(f"{flag} must be {bound}{': ' if hint else ''}{hint}. Received: {epsilon:g}")
 
 
 def two_digits(value: float) -> float:

@@ -23,7 +23,7 @@ from bioattack.classifier import (
     load_classifier,
 )
 from bioattack.defences import defend
-from bioattack.errors import InputError
+from bioattack.errors import InputError, UnfitModelError
 from bioattack.evaluation import output_folder
 from bioattack.evaluation.audited import audit_identity, audit_models, has_audit, take_sample
 from bioattack.evaluation.config import EvaluateConfig, MeasureConfig, MeasurePlan, PlannedAttack, make_plan
@@ -63,7 +63,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
     Returns:
         The summary (see ``bioattack.evaluation.results``) with ``"was_complete"`` added: whether everything
-        had been there already.
+        had been there already. Where an audit is asked for and finds, too, what makes a model unfit to be
+        attacked, the audit alone is made: ``"refusal"`` says why, and there are no figures.
 
     Raises:
         InputError: If models, records, numbers or the output folder cannot be used.
@@ -86,8 +87,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             is_audited = not config.audit or has_audit(summary, num_images=config.audit_images)
             if is_audited and has_groups(summary, config.group_by):
                 return summary | {"was_complete": True}
-    with explain_read_errors(records):
-        try_models(classifiers, pictures, plan)
+    try:
+        with explain_read_errors(records):
+            try_models(classifiers, pictures, plan)
+    except UnfitModelError as refusal:
+        if not config.audit or config.dry_run:
+            raise
+        audit = _audit_alone(config, classifiers, frame, records=records, batch_size=plan.batch_size)
+        return frame | {"audit": audit, "refusal": str(refusal), "was_complete": False}
     if config.dry_run:
         return frame | {"was_complete": False}
     if not is_measured:
@@ -163,8 +170,38 @@ def _audit(
     batch_size: int,
 ) -> dict[str, Any]:
     """Adds the audit to an evaluation that is complete without it."""
-    with only_writer(config.output), explain_read_errors(records):
-        audit = audit_models(
+    with only_writer(config.output):
+        audit = _make_audit(config, classifiers, summary, records=records, batch_size=batch_size)
+        summary = summary | {"audit": audit}
+        _write_json(config.output / SUMMARY, summary)
+        write_report(config.output)
+    return summary
+
+
+def _audit_alone(
+    config: EvaluateConfig,
+    classifiers: Sequence[Classifier],
+    frame: dict[str, Any],
+    *,
+    records: Records,
+    batch_size: int,
+) -> dict[str, Any]:
+    """Audits models on which nothing is measured, and leaves ``audit.json`` alone."""
+    identity = output_folder.identity_of(frame)
+    with output_folder.held_output(config.output, identity, overwrite=config.overwrite):
+        return _make_audit(config, classifiers, frame, records=records, batch_size=batch_size)
+
+
+def _make_audit(
+    config: EvaluateConfig,
+    classifiers: Sequence[Classifier],
+    summary: dict[str, Any],
+    *,
+    records: Records,
+    batch_size: int,
+) -> dict[str, Any]:
+    with explain_read_errors(records):
+        return audit_models(
             classifiers,
             take_sample(
                 records,
@@ -179,10 +216,6 @@ def _audit(
             seed=config.seed,
             quiet=config.quiet,
         )
-        summary = summary | {"audit": audit}
-        _write_json(config.output / SUMMARY, summary)
-        write_report(config.output)
-    return summary
 
 
 def _example_writers(

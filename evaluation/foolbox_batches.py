@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from bioattack.attacks.engine import rounded_to_8_bits
-from bioattack.attacks.foolbox_bridge import AttackBatch
+from bioattack.attacks.foolbox_bridge import AttackBatch, tell_nobody
 from bioattack.attacks.foolbox_by_name import run_foolbox
 from bioattack.attacks.request import FoolboxRequest
 from bioattack.classifier import Classifier
@@ -22,6 +22,7 @@ def attack_batch(
     *,
     clean_logits: np.ndarray,
     seed: int,
+    tell: Callable[[int], None] = tell_nobody,
 ) -> list[AttackedBatch]:
     """Attacks a batch and gives one entry for each epsilon; the correctly classified pictures alone.
 
@@ -31,6 +32,7 @@ def attack_batch(
         request: Class, options and epsilons.
         clean_logits: ``(batch, classes)``.
         seed: Foolbox's generators are seeded with it and the names of the pictures.
+        tell: Is told at each call of the model how many there were.
 
     Raises:
         InputError: If the attack does not go with the model; the sentence says why.
@@ -45,6 +47,7 @@ def attack_batch(
         options=dict(request.options),
         epsilons=request.epsilons,
         seed=seed,
+        tell=tell,
     )
     seconds = (time.perf_counter() - start) / max(1, int(is_correct.sum())) / len(outcomes)
     attacked = []

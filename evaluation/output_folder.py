@@ -49,7 +49,7 @@ def check_output(output: Path) -> None:
     """
     if output.exists() and not output.is_dir():
         raise InputError(f"--output: {output} is not a folder; give the name of a new one")
-    if not output.is_dir() or (output / SUMMARY).exists() or (output / UNFINISHED).exists():
+    if not output.is_dir() or any((output / name).exists() for name in (SUMMARY, UNFINISHED, AUDIT)):
         return
     if any(not entry.name.endswith(PARTIAL_MARK) for entry in output.iterdir()):
         raise InputError(
@@ -109,6 +109,10 @@ def _read_identity(output: Path) -> dict[str, Any] | None:
             return json.loads((output / UNFINISHED / IDENTITY).read_text())
         if (output / SUMMARY).exists():
             return identity_of(json.loads((output / SUMMARY).read_text()))
+        if (output / AUDIT).exists():
+            # Of a model that was audited alone, because an attack on it would have measured something else.
+            identity = json.loads((output / AUDIT).read_text())["identity"]
+            return {name: value for name, value in identity.items() if name != "audit_images"}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"--output: {output} holds a damaged evaluation; give --overwrite to start again"

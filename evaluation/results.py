@@ -9,7 +9,8 @@ Everything that is shown is computed from these files and nothing else::
                               least_epsilon.csv where it was searched
       examples/index.json     which pictures were saved, and what the models made of them
       examples/*.png
-      audit.json              with --audit: whether each model's gradient can be believed
+      audit.json              with --audit: whether each model's gradient can be believed; alone where one
+                              cannot be attacked for what the audit finds (probabilities, no gradient)
       models/NAME/            model_card.json and history.csv, copied from a run folder (absent otherwise)
       figures/*.png           drawn by bioattack.evaluation.figures
       report.html             written by bioattack.evaluation.report

@@ -24,6 +24,8 @@ from bioattack.evaluation.judges import Judges
 from bioattack.evaluation.results import COLUMNS, read_rows
 from bioattack.files import remove_partials, replacing
 
+# Between two looks at how far an attack of Foolbox is.
+SHOW_SECONDS = 1.0
 # What a killed run loses at most; a snapshot takes well below a second.
 SNAPSHOT_SECONDS = 20.0
 
@@ -223,7 +225,7 @@ class RobustnessMeasurement:
                 progress.update(self.pictures.num_images)
                 continue
             done = 0
-            for place, chunk in self._measured_chunks(unit, number, stage):
+            for place, chunk in self._measured_chunks(unit, number, stage, progress):
                 self._keep(unit, number, place, chunk, writers)
                 # A run that was killed does not begin at the first.
                 reached = min((place + 1) * self.plan.batch_size, self.pictures.num_images)
@@ -239,11 +241,11 @@ class RobustnessMeasurement:
         )
 
     def _measured_chunks(
-        self, unit: _Unit, stage: int, request: AttackRequest | FoolboxRequest
+        self, unit: _Unit, stage: int, request: AttackRequest | FoolboxRequest, progress: "tqdm[Any]"
     ) -> Iterator[tuple[int, "_Chunk"]]:
         """Measures batch after batch, from where a killed run had got to."""
         if isinstance(request, FoolboxRequest):
-            yield from self._foolbox_chunks(unit, request)
+            yield from self._foolbox_chunks(unit, request, progress)
             return
         snapshot = self.folder / f"{unit.file_name()}-stage{stage}.npz"
         engine = make_engine(
@@ -283,7 +285,9 @@ class RobustnessMeasurement:
             fallen_at = np.where(has_fallen, np.minimum(fallen_at, epsilon), fallen_at)
         return fallen_at
 
-    def _foolbox_chunks(self, unit: _Unit, request: FoolboxRequest) -> Iterator[tuple[int, "_Chunk"]]:
+    def _foolbox_chunks(
+        self, unit: _Unit, request: FoolboxRequest, progress: "tqdm[Any]"
+    ) -> Iterator[tuple[int, "_Chunk"]]:
         # Imported where it is used: Foolbox takes a while.
         from bioattack.evaluation.foolbox_batches import attack_batch
 
@@ -296,7 +300,9 @@ class RobustnessMeasurement:
                     request,
                     clean_logits=logits,
                     seed=self.plan.config.seed,
+                    tell=_showing_calls(progress),
                 )
+                progress.set_postfix_str("", refresh=False)
                 yield place, _Chunk(batch, logits, attacked)
 
     def _load_clean_logits(self, unit: _Unit, place: int) -> np.ndarray:
@@ -337,6 +343,19 @@ class RobustnessMeasurement:
                     epsilon=epsilon,
                 )
             self._write(self._chunk(unit, epsilon, place, stage=stage), table)
+
+
+def _showing_calls(progress: "tqdm[Any]") -> Callable[[int], None]:
+    """Shows that an attack of Foolbox, which gives nothing back before a whole batch is done, is at work."""
+    shown = time.monotonic()
+
+    def tell(num_calls: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= SHOW_SECONDS:
+            shown = time.monotonic()
+            progress.set_postfix_str(f"calls of the model for this batch: {num_calls:,}")
+
+    return tell
 
 
 @dataclasses.dataclass(frozen=True)

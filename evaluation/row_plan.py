@@ -3,7 +3,7 @@
 from typing import Any
 
 from bioattack.attacks.registry import NORMS, PROTOCOLS
-from bioattack.attacks.request import AttackRequest
+from bioattack.attacks.request import AttackRequest, check_epsilon
 from bioattack.attacks.row_bounds import row_bounds
 from bioattack.errors import InputError
 from bioattack.evaluation.config import (
@@ -12,7 +12,6 @@ from bioattack.evaluation.config import (
     EvaluateConfig,
     MeasureConfig,
     MeasurePlan,
-    check_epsilon,
     choose_probabilities,
     made_settings,
     order_notes,

@@ -125,15 +125,26 @@ def build_source(kind: str, source: Source) -> BuildResult:
         return result
     output = OutputFolder(options.output)
     if not options.overwrite and (manifest := output.complete()) is not None:
-        is_same = manifest.plan_sha256 == plan.sha256 and (options.skip_bad or not manifest.skipped)
-        if not is_same:
-            raise RecordsError(
-                f"{options.output} holds the records of another command or another state of the source; "
-                "choose another folder, or give --overwrite"
-            )
+        _check_same(manifest, plan, options)
         return dataclasses.replace(result, manifest=manifest, was_complete=True)
     with output.claimed(plan.command, overwrite=options.overwrite):
         return dataclasses.replace(result, manifest=_build(plan, source, options, output))
+
+
+def _check_same(manifest: Manifest, plan: Plan, options: BuildOptions) -> None:
+    """Refuses finished records that are not those which were asked for."""
+    if manifest.plan_sha256 != plan.sha256:
+        raise RecordsError(
+            f"{options.output} holds the records of another command or another state of the source; "
+            "choose another folder, or give --overwrite"
+        )
+    if (number := len(manifest.skipped)) and not options.skip_bad:
+        what = "rows" if manifest.table is not None else "pictures"
+        left_out = f"{number} unreadable {what} were" if number > 1 else f"one unreadable {what[:-1]} was"
+        raise RecordsError(
+            f"{options.output} holds records from which {left_out} left out; give --skip-bad to leave it at "
+            "that, or mend the source (the manifest names what was skipped) and give --overwrite"
+        )
 
 
 def _check_options(options: BuildOptions) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bioattack.tfrecords_builder.tfrecord import frame
 
 SCRATCH_NAME = ".build"
 _PROGRESS_EVERY = 16
+_SKIP_REMEDY = re.compile(r"; [^;]*--skip-bad$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +101,9 @@ class ShardWriter:
         except RecordsError as error:
             if not self.skip_bad:
                 raise
-            skipped.append({"key": item.key, "split": item.split, "reason": str(error)})
+            # What to do about it has been done.
+            reason = _SKIP_REMEDY.sub("", str(error))
+            skipped.append({"key": item.key, "split": item.split, "reason": reason})
             return None
         if isinstance(picture, Row) and picture.shape != self.size:
             raise RecordsError(

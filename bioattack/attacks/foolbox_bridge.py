@@ -5,7 +5,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ __all__ = [
     "WatchedModel",
     "foolbox_attacks",
     "foolbox_distances",
+    "tell_nobody",
 ]
 
 BOUNDS = (0.0, 1.0)
@@ -89,12 +90,17 @@ class AttackOutcome:
     least_distance: np.ndarray | None = None
 
 
+def tell_nobody(num_calls: int) -> None:
+    """Takes the place of progress."""
+
+
 class WatchedModel(TensorFlowModel):
     """A classifier as Foolbox takes it, which keeps what an attack does not tell.
 
     Args:
         classifier: The classifier.
         num_images: Images that are attacked together.
+        tell: Is told at each call how many there were.
 
     Attributes:
         num_calls: How often the attack has asked for logits.
@@ -102,10 +108,13 @@ class WatchedModel(TensorFlowModel):
             False for attacks that take none.
     """
 
-    def __init__(self, classifier: Classifier, *, num_images: int) -> None:
+    def __init__(
+        self, classifier: Classifier, *, num_images: int, tell: Callable[[int], None] = tell_nobody
+    ) -> None:
         super().__init__(self._watched_logits, bounds=BOUNDS, device=_device())
         self.classifier = classifier
         self.num_calls = 0
+        self._tell = tell
         self.has_zero_gradient = np.zeros(num_images, bool)
         self._num_calls_with_nan = 0
         self._is_gradient_wanted = False
@@ -126,6 +135,7 @@ class WatchedModel(TensorFlowModel):
     def _watched_logits(self, images: tf.Tensor) -> tf.Tensor:
         self.check_gradient()
         self.num_calls += 1
+        self._tell(self.num_calls)
         self._num_calls_with_nan += int(tf.reduce_any(tf.math.is_nan(images)))
         if self._num_calls_with_nan > _MOST_CALLS_WITH_NAN:
             raise InputError("it goes on asking about pictures that are NaN")

@@ -45,6 +45,7 @@ def run_foolbox(
     options: Mapping[str, Any],
     epsilons: Sequence[float],
     seed: int,
+    tell: Callable[[int], None] = bridge.tell_nobody,
 ) -> list[AttackOutcome]:
     """Attacks the correctly classified images of a batch with a class of Foolbox.
 
@@ -66,6 +67,7 @@ def run_foolbox(
         epsilons: Radii in the attack's norm (``foolbox_norm``), 0 or larger; ``math.inf`` only for attacks
             that search for the nearest image.
         seed: From which, with the images' names, the global generators are seeded.
+        tell: Is told at each call of the model how many there were since the attack began.
 
     Returns:
         One outcome for each epsilon. ``logits`` are those of the images returned, attacked or not;
@@ -87,7 +89,7 @@ def run_foolbox(
         is_attacked &= np.asarray(batch.is_attacked, bool)
     places = np.flatnonzero(is_attacked)
     key = _key(seed, [batch.image_ids[int(place)] for place in places])
-    trial = _Trial(classifier, attack, images[places], labels[places], key=key)
+    trial = _Trial(classifier, attack, images[places], labels[places], key=key, tell=tell)
     nothing = np.zeros(len(images), bool)
     untouched = AttackOutcome(images, logits, nothing.astype(np.int32), nothing)
     if is_minimal:
@@ -104,22 +106,31 @@ class _Trial:
         images: ``(n, height, width, channels)``, float32.
         labels: ``(n,)``, int64.
         key: Seeds the global generators.
+        tell: Is told how often the model has been called.
     """
 
     def __init__(
-        self, classifier: Classifier, attack: Any, images: np.ndarray, labels: np.ndarray, *, key: int
+        self,
+        classifier: Classifier,
+        attack: Any,
+        images: np.ndarray,
+        labels: np.ndarray,
+        *,
+        key: int,
+        tell: Callable[[int], None],
     ) -> None:
         self.classifier = classifier
         self.attack = attack
         self.images = images
         self.labels = labels
         self.key = key
+        self.tell = tell
         self.norm = attack_norm(attack)
         self.class_name = type(attack).__name__
 
     def run(self, **arguments: float) -> tuple[np.ndarray, WatchedModel]:
         """Returns what Foolbox makes of the images, brought into [0, 1], and the model it asked."""
-        model = WatchedModel(self.classifier, num_images=len(self.images))
+        model = WatchedModel(self.classifier, num_images=len(self.images), tell=self.tell)
         if not len(self.images) or arguments.get("epsilon") == 0:
             return self.images.copy(), model
         with _seeded(self.key), self._explained():

@@ -12,6 +12,8 @@ from bioattack.errors import InputError
 
 _NORMS = {0: "l0", 1: "l1", 2: "l2", math.inf: "linf"}
 _DEFAULT_NORM = "l2"
+_DOCUMENTATION = "https://foolbox.readthedocs.io/en/stable/modules/attacks.html"
+_MOST_NAMED = 4
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 # TensorBoard files of single attacks are no part of what is reported here.
@@ -138,12 +140,14 @@ def _find_class(class_name: str) -> Any:
     wanted = class_name.lower()
     close = difflib.get_close_matches(wanted, by_lower, n=4, cutoff=0.6)
     close += [name for name in by_lower if wanted and wanted in name and name not in close]
-    hint = (
-        f"did you mean {', '.join(by_lower[name] for name in close[:4])}?"
-        if close
-        else f"there are {', '.join(sorted(foolbox_attack_names()))}"
-    )
+    hint = f"did you mean {', '.join(by_lower[name] for name in close[:4])}?" if close else _first_names()
     raise InputError(f"Foolbox has no attack {class_name or 'without a name'}; {hint}")
+
+
+def _first_names() -> str:
+    names = sorted(foolbox_attack_names())
+    shown = ", ".join(names[:_MOST_NAMED])
+    return f"there are {shown} and {len(names) - _MOST_NAMED} more ({_DOCUMENTATION} lists them)"
 
 
 def _parameters(attack: Any) -> dict[str, inspect.Parameter]:

@@ -18,6 +18,10 @@ from bioattack.errors import InputError
 _EPSILONS = (8 / 255,)
 STEP_RULES = ("normalised", "raw", "sign")
 
+# In these norms an epsilon has the unit of a single value, however many there are.
+PIXEL_NORMS = ("linf", "rms")
+PIXEL_UNIT = "an epsilon is a fraction of the pixel range, and 8/255 is 0.0314"
+
 
 @dataclasses.dataclass(frozen=True)
 class AttackRequest:
@@ -28,8 +32,9 @@ class AttackRequest:
             ``"pgd-margin"``, ``"apgd-dlr-targeted"``.
         norm: ``"linf"``, ``"l2"``, ``"rms"`` or ``"l1"``. Attacks that go by a distance have its name here
             (``registry.DISTANCE_ATTACKS``), whatever is given.
-        epsilons: Rising, at least 0; an image that fell at one counts as fallen at the larger ones. By
-            default 8/255 or, of an attack that goes by a distance, its own radius: infinite for none.
+        epsilons: Rising, at least 0, of pictures in ``"linf"`` and ``"rms"`` at most 1 (8/255 is 0.0314); an
+            image that fell at one counts as fallen at the larger ones. By default 8/255 or, of an attack
+            that goes by a distance, its own radius: infinite for none.
         is_independent: Whether every epsilon is run even so.
         least_epsilon_width: To this precision the least epsilon of each image is searched, up to the largest
             of ``epsilons``; None for no search.
@@ -87,6 +92,8 @@ class AttackRequest:
         if name in DISTANCE_ATTACKS:
             self._go_by_distance(name, DISTANCE_ATTACKS[name])
         object.__setattr__(self, "epsilons", tuple(float(epsilon) for epsilon in self.epsilons))
+        if self.bounds is None and name not in DISTANCE_ATTACKS and self.norm in PIXEL_NORMS:
+            self._check_unit()
         self._check_numbers()
 
     @property
@@ -109,6 +116,13 @@ class AttackRequest:
             raise InputError(
                 f"{name} keeps to no ball of a norm, of which the least radius could be searched"
             )
+
+    def _check_unit(self) -> None:
+        """Refuses 8 where 8/255 is meant; what else is no epsilon the search says."""
+        hint = f"in {self.norm} {PIXEL_UNIT}; rows of a table are attacked with bounds (row_bounds)"
+        for epsilon in self.epsilons:
+            if 1 < epsilon < math.inf:
+                check_epsilon(epsilon, flag="epsilons", largest=1.0, hint=hint)
 
     def _check_numbers(self) -> None:
         if self.judged is not None and self.judged not in JUDGED:
@@ -158,3 +172,14 @@ class FoolboxRequest:
     options: tuple[tuple[str, str], ...]
     norm: str
     epsilons: tuple[float, ...]
+
+
+def check_epsilon(epsilon: float, *, flag: str, largest: float, hint: str) -> None:
+    """Refuses an epsilon below 0 or above the largest that makes sense.
+
+    Raises:
+        InputError: If it is.
+    """
+    if not 0 <= epsilon <= largest or math.isinf(epsilon):
+        bound = f"in [0, {largest:.4g}]" if math.isfinite(largest) else "a number of at least 0"
+        raise InputError(f"{flag} must be {bound}{': ' if hint else ''}{hint}. Received: {epsilon:g}")

@@ -1,6 +1,7 @@
 """An attack from beginning to end: from a name to an engine, and from arrays to arrays."""
 
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +12,16 @@ from bioattack.attacks.engine import Engine
 from bioattack.attacks.registry import JUDGED, attack_class, find_attack
 from bioattack.attacks.request import AttackRequest
 from bioattack.attacks.searches import Attempts, EpsilonLadder, LeastEpsilon, NoRadius, Search
+from bioattack.attacks.stream import check_inputs
 from bioattack.attacks.tasks import ImageResult, Statistics
 from bioattack.classifier import Classifier
+from bioattack.classifier.checks import size_words
+from bioattack.classifier.classifier import first_line
 from bioattack.errors import InputError
+
+
+class ZeroGradientWarning(UserWarning):
+    """No image had a gradient that an attack could have begun with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +151,9 @@ def attack_images(
     Raises:
         InputError: If something cannot be attacked; the sentence says what.
 
+    Warns:
+        ZeroGradientWarning: If nothing fell and every image that was attacked had a gradient of exactly 0.
+
     >>> import tensorflow as tf
     >>> from bioattack.classifier import load_classifier
     >>> classifier = load_classifier(lambda images: tf.reduce_mean(images, (1, 2)), name="brightest channel")
@@ -165,10 +176,43 @@ def attack_images(
             some = slice(start, start + batch_size)
             yield {"image": images[some], "label": labels[some], "image_id": names[some]}
 
-    num_classes = classifier.num_classes or int(classifier.logits(images[:1]).shape[1])
+    num_classes = classifier.num_classes or _asked_num_classes(classifier, images, names, request)
     engine = make_engine(classifier, request, num_classes=num_classes, batch_size=batch_size, seed=seed)
     results = [result for complete in engine.run(stream()) for result in complete]
+    _warn_without_gradient(results, classifier)
     return _gather(results, engine.search, engine.statistics)
+
+
+def _warn_without_gradient(results: Sequence[ImageResult], classifier: Classifier) -> None:
+    outcomes = [outcome for result in results for outcome in result.outcomes if outcome.finding]
+    has_none = bool(outcomes) and all(
+        outcome.finding is not None and outcome.finding.has_zero_gradient and not outcome.is_fooled
+        for outcome in outcomes
+    )
+    if has_none:
+        warnings.warn(
+            f"model {classifier.name} has a gradient of exactly 0 at every attacked image, so the attack "
+            "could not begin, and that nothing fell is no robustness: try the loss margin (pgd-margin), and "
+            "ask an audit (bioattack.evaluation.audit, or bioattack-evaluate --audit) what is wrong",
+            ZeroGradientWarning,
+            stacklevel=3,
+        )
+
+
+def _asked_num_classes(
+    classifier: Classifier, images: np.ndarray, names: list[str], request: AttackRequest
+) -> int:
+    """Calls a model that does not say how many classes it tells apart."""
+    check_inputs(images, names, classifier, bounds=request.bounds)
+    try:
+        return int(classifier.logits(images[:1]).shape[1])
+    except InputError:
+        raise
+    except Exception as error:  # whatever a foreign function raises
+        raise InputError(
+            f"model {classifier.name} cannot be called on inputs of {size_words(images.shape[1:])} "
+            f"({first_line(error)})"
+        ) from error
 
 
 def make_search(request: AttackRequest) -> Search:

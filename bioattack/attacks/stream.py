@@ -9,6 +9,8 @@ import numpy as np
 
 from bioattack.attacks.attack import AttackedModel
 from bioattack.attacks.row_bounds import RowBounds
+from bioattack.classifier import Classifier
+from bioattack.classifier.checks import size_words
 from bioattack.errors import InputError
 
 # In float32 a step of 1/255 is known to about a 30,000th of itself.
@@ -80,10 +82,7 @@ def read_stream(
             continue
         images = np.asarray(batch["features"] if "features" in batch else batch["image"])
         labels, image_ids = np.asarray(batch["label"]), _texts(batch["image_id"])
-        if bounds is None:
-            _check_images(images, image_ids)
-        else:
-            _check_rows(images, image_ids, bounds)
+        check_inputs(images, image_ids, model.classifier, bounds=bounds)
         if needs_8_bits:
             _check_8_bits(images, image_ids)
         _check_labels(labels, images)
@@ -115,6 +114,34 @@ def read_stream(
 
 def _texts(values: Any) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in np.asarray(values)]
+
+
+def check_inputs(
+    inputs: np.ndarray, image_ids: list[str], classifier: Classifier, *, bounds: RowBounds | None = None
+) -> None:
+    """Checks images, or rows of a table, in themselves and against what the model takes.
+
+    Args:
+        inputs: As they come in.
+        image_ids: Their names.
+        classifier: The model.
+        bounds: Where rows of a table are attacked, what may be moved.
+
+    Raises:
+        InputError: If they cannot be attacked.
+    """
+    if bounds is None:
+        _check_images(inputs, image_ids)
+    else:
+        _check_rows(inputs, image_ids, bounds)
+    taken, held = classifier.image_shape, inputs.shape[1:]
+    if len(taken) != len(held) or any(
+        size not in (None, here) for size, here in zip(taken, held, strict=True)
+    ):
+        raise InputError(
+            f"model {classifier.name} takes inputs of {size_words(taken)}, and these are of "
+            f"{size_words(held)}; bring them to its size, or give a model that was trained on such ones"
+        )
 
 
 def _check_images(images: np.ndarray, image_ids: list[str]) -> None:

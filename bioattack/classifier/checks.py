@@ -9,13 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from bioattack.classifier.classifier import Classifier, first_line
-from bioattack.errors import InputError
+from bioattack.errors import InputError, UnfitModelError
 from bioattack.tfrecords_builder.table import Table, table_from_json
 
 # Rows of float16 probabilities add up to 1 within this; rows of logits do not on a whole set of pictures.
 _SUM_TOLERANCE = 2e-3
 # Other input ranges must win by this much accuracy, and by this many standard errors of a paired comparison.
 _BETTER_BY, _STANDARD_ERRORS = 0.2, 3.0
+# Two calls of a model without dice may differ in the last bits, relative to the largest logit.
+_REPEAT_TOLERANCE = 1e-4
 
 # The usual standardisation: channel means and standard deviations of ImageNet in [0, 1].
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -56,8 +58,8 @@ def check_against_records(
         _check_attributes(classifier, table, records)
     if any(size not in (None, held) for size, held in zip(taken, image_shape, strict=True)):
         raise InputError(
-            f"model {classifier.name} takes images of {_size(taken)}, the records in {records} hold "
-            f"{_size(image_shape)}; build records of the model's size, or train a model on these"
+            f"model {classifier.name} takes images of {size_words(taken)}, the records in {records} hold "
+            f"{size_words(image_shape)}; build records of the model's size, or train a model on these"
         )
     if classifier.num_classes not in (None, len(class_names)):
         raise InputError(
@@ -76,7 +78,12 @@ def check_against_records(
         )
 
 
-def _size(shape: Sequence[int | None]) -> str:
+def size_words(shape: Sequence[int | None]) -> str:
+    """Says the size of images or rows.
+
+    >>> size_words((8, None, 3)), size_words((14,))
+    ('8 x any x 3', '14 attributes')
+    """
     if len(shape) == 1:
         return f"{shape[0]} attributes"
     return " x ".join("any" if size is None else str(size) for size in shape)
@@ -133,7 +140,9 @@ def check_with_pictures(
 
     Raises:
         InputError: If the weights or the logits hold NaN, or if the logits are probabilities, come from
-            another input range, or have no gradient with respect to the pictures where one is needed.
+            another input range (of a model that draws random numbers this cannot be told, and a note says
+            so), or have no gradient with respect to the pictures where one is needed. It is an
+            ``UnfitModelError`` for what an audit finds, too.
     """
     trial = _Trial(
         classifier, np.asarray(images, np.float32), np.asarray(labels, np.int64), batch_size=batch_size
@@ -142,17 +151,16 @@ def check_with_pictures(
     logits = trial.outputs(classifier.logits, trial.images)
     _check_finite(classifier, logits)
     _check_not_probabilities(classifier, logits)
-    _check_input_range(trial, logits, table)
+    is_random = _is_random(trial, logits)
+    wanted_range = _wanted_range(trial, logits, table)
+    if wanted_range is not None and not is_random:
+        raise InputError(wanted_range)
     if needs_gradient:
         _check_gradient(trial)
-    accuracy, chance = float(np.mean(logits.argmax(1) == trial.labels)), 1 / logits.shape[1]
-    if accuracy <= chance + 2 * np.sqrt(chance * (1 - chance) / len(labels)):
-        return [
-            f"Model {classifier.name} is right on {accuracy:.0%} of the first {len(labels)} "
-            f"{_inputs_word(classifier)}, no "
-            f"better than chance ({chance:.0%}): are these the classes, in this order, it was trained on?"
-        ]
-    return []
+    return [
+        *(_randomness_notes(classifier, is_range_unknown=wanted_range is not None) if is_random else []),
+        *_chance_notes(trial, logits),
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +193,7 @@ def _check_weights(classifier: Classifier) -> None:
     """Looks at the weights themselves: a ReLU or a maximum can turn NaN into a number that looks sound."""
     for name, values in classifier.endpoint.weights():
         if np.isnan(values).any():
-            raise InputError(
+            raise UnfitModelError(
                 f"model {classifier.name} is broken: its weights {name} hold NaN; train it again with a "
                 "lower learning rate, or take an earlier state of it"
             )
@@ -203,7 +211,7 @@ def _check_finite(classifier: Classifier, logits: np.ndarray) -> None:
         ),
         "its weights are finite, so look at its input range and preprocessing",
     )
-    raise InputError(
+    raise UnfitModelError(
         f"model {classifier.name} gives NaN or infinite logits for {num_bad} of {len(logits)} "
         f"{_inputs_word(classifier)}: {where}"
     )
@@ -219,19 +227,53 @@ def _check_not_probabilities(classifier: Classifier, logits: np.ndarray) -> None
             )
     elif logits.min() >= 0 and logits.max() <= 1 and np.abs(logits.sum(1) - 1).max() <= _SUM_TOLERANCE:
         if np.isin(logits, (0, 1)).all():
-            raise InputError(
+            raise UnfitModelError(
                 f"model {classifier.name} gives its decision (1 for one class and 0 for the others), which "
                 "has no gradient to attack by; save the model so that it gives logits"
             )
-        raise InputError(
+        raise UnfitModelError(
             f"model {classifier.name} gives probabilities (every row lies in [0, 1] and adds up to 1), and a "
             "softmax before the loss weakens every attack; save the model without its softmax, or give "
             "--outputs probabilities to take their logarithm"
         )
 
 
-def _check_input_range(trial: _Trial, logits: np.ndarray, table: Table | None) -> None:
-    """Looks whether the same pictures are classified far better in another pixel range, rows standardised."""
+def _is_random(trial: _Trial, logits: np.ndarray) -> bool:
+    """Asks a second time: the noise that a model adds vanishes beside pixels of 255 times the scale."""
+    again = trial.outputs(trial.classifier.logits, trial.images)
+    return bool(np.abs(again - logits).max() > _REPEAT_TOLERANCE * np.abs(logits).max())
+
+
+def _randomness_notes(classifier: Classifier, *, is_range_unknown: bool) -> list[str]:
+    inputs = _inputs_word(classifier)
+    notes = [
+        f"Model {classifier.name} draws random numbers (the same {inputs} get other logits in a second "
+        "call), and looks more robust than it is to an attack that sees one draw at a time: give "
+        "bioattack-attack --draws to attack the mean over many, and bioattack-evaluate --audit for what "
+        "else it hides."
+    ]
+    if is_range_unknown:
+        notes.append(
+            f"Whether model {classifier.name} wants its {inputs} on another scale cannot be told: it does "
+            "better on one, but there the noise that it adds may only count for less."
+        )
+    return notes
+
+
+def _chance_notes(trial: _Trial, logits: np.ndarray) -> list[str]:
+    classifier, labels = trial.classifier, trial.labels
+    accuracy, chance = float(np.mean(logits.argmax(1) == labels)), 1 / logits.shape[1]
+    if accuracy > chance + 2 * np.sqrt(chance * (1 - chance) / len(labels)):
+        return []
+    return [
+        f"Model {classifier.name} is right on {accuracy:.0%} of the first {len(labels)} "
+        f"{_inputs_word(classifier)}, no "
+        f"better than chance ({chance:.0%}): are these the classes, in this order, it was trained on?"
+    ]
+
+
+def _wanted_range(trial: _Trial, logits: np.ndarray, table: Table | None) -> str | None:
+    """Says if the same pictures are classified far better in another pixel range, or rows standardised."""
     classifier, labels = trial.classifier, trial.labels
     is_correct = logits.argmax(1) == labels
     found = [
@@ -241,19 +283,20 @@ def _check_input_range(trial: _Trial, logits: np.ndarray, table: Table | None) -
         )
     ]
     if not found:
-        return
+        return None
     is_correct_there, words, remedy = max(found, key=lambda one: one[0].sum())
     if classifier.takes_rows and is_correct_there.mean() <= _without_looking(labels):
-        return
+        return None
     gained, lost = np.sum(is_correct_there & ~is_correct), np.sum(is_correct & ~is_correct_there)
-    if gained - lost >= max(1, _BETTER_BY * len(labels), _STANDARD_ERRORS * np.sqrt(float(gained + lost))):
-        low, high = classifier.input_range
-        what = ("attribute", "rows", "as they are") if classifier.takes_rows else ("pixel", "images", "")
-        raise InputError(
-            f"model {classifier.name} looks as if it wanted other {what[0]} values: of {len(labels)} "
-            f"{what[1]} it gets {is_correct.mean():.0%} right {what[2] or f'in [{low:g}, {high:g}]'} but "
-            f"{is_correct_there.mean():.0%} when they are {words}; {remedy}"
-        )
+    if gained - lost < max(1, _BETTER_BY * len(labels), _STANDARD_ERRORS * np.sqrt(float(gained + lost))):
+        return None
+    low, high = classifier.input_range
+    what = ("attribute", "rows", "as they are") if classifier.takes_rows else ("pixel", "images", "")
+    return (
+        f"model {classifier.name} looks as if it wanted other {what[0]} values: of {len(labels)} "
+        f"{what[1]} it gets {is_correct.mean():.0%} right {what[2] or f'in [{low:g}, {high:g}]'} but "
+        f"{is_correct_there.mean():.0%} when they are {words}; {remedy}"
+    )
 
 
 def _without_looking(labels: np.ndarray) -> float:
@@ -310,14 +353,14 @@ def _check_gradient(trial: _Trial) -> None:
     except Exception as error:  # a SavedModel may hold operations without a gradient
         raise InputError(f"model {classifier.name} cannot be differentiated ({first_line(error)})") from error
     if gradient is None or not tf.reduce_any(gradient != 0):
-        raise InputError(
+        raise UnfitModelError(
             f"model {classifier.name} has no gradient with respect to the {_inputs_word(classifier)} "
             "(something in it rounds, casts to integers or cuts the gradient): a gradient attack would find "
             "nothing and call it robust"
         )
     num_bad = int(np.sum(~np.isfinite(gradient.numpy()).reshape(len(gradient), -1).all(1)))
     if num_bad:
-        raise InputError(
+        raise UnfitModelError(
             f"model {classifier.name} has a NaN or infinite gradient for {num_bad} of {len(labels)} "
             f"{_inputs_word(classifier)}; look for a root, a logarithm or a division at zero in it"
         )

@@ -27,6 +27,7 @@ VERIFY = Command(
     name=f"{NAME} verify",
     summary="Checks every byte of a records folder against its manifest; exit code 1 where it differs.",
     example=f"{NAME} verify records",
+    goes_on=False,
 )
 
 

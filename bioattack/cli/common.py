@@ -1,6 +1,7 @@
 """What every command shares: a parser made from a frozen dataclass, one-sentence errors, exit codes."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -16,6 +17,21 @@ from bioattack._version import __version__
 
 DONE, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
+# What to do about what the operating system refuses; where space is lacking, the command is given again.
+_NO_SPACE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "lift the limit on the size of files (ulimit -f)",
+}
+_WRONG_PLACE = {
+    errno.EACCES: "give another place, or get the right to use this one",
+    errno.EPERM: "give another place, or get the right to use this one",
+    errno.EROFS: "give a place that can be written",
+    errno.ENOTDIR: "a part of this path is a file where a folder is wanted: give another path",
+    errno.EISDIR: "this is a folder where a file is wanted: give another path",
+    errno.ENAMETOOLONG: "give a shorter path",
+}
+
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path", str: "a text"}
 
 Options = TypeVar("Options")
@@ -29,11 +45,13 @@ class Command:
         name: What the user types, such as ``bioattack-train``.
         summary: One sentence on what it does.
         example: A command line that runs as printed.
+        goes_on: Whether it goes on, when it is given again, from where it was stopped.
     """
 
     name: str
     summary: str
     example: str
+    goes_on: bool = True
 
 
 def open_streams() -> None:
@@ -279,10 +297,19 @@ def run(command: Command, work: Callable[[], int]) -> int:
         return DONE
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
-        fail(command.name, f"{error.strerror or error}{place}")
+        fail(command.name, f"{error.strerror or error}{place}{_remedy(error.errno, command)}")
     except KeyboardInterrupt:
-        sys.stderr.write(f"{command.name}: interrupted; the same command goes on from here\n")
+        more = "; the same command goes on from here" if command.goes_on else ""
+        sys.stderr.write(f"{command.name}: interrupted{more}\n")
         return INTERRUPTED
+
+
+def _remedy(number: int | None, command: Command) -> str:
+    """What to do about an error of the operating system, as the end of a sentence; empty where it depends."""
+    if number in _NO_SPACE:
+        more = ": it goes on from there" if command.goes_on else ""
+        return f"; {_NO_SPACE[number]} and give the same command again{more}"
+    return f"; {_WRONG_PLACE[number]}" if number in _WRONG_PLACE else ""
 
 
 def prepare_tensorflow() -> None:

@@ -15,6 +15,7 @@ from bioattack.cli.common import (
     run,
 )
 from bioattack.evaluation.config import EvaluateConfig
+from bioattack.evaluation.results import AUDIT
 
 COMMAND = Command(
     name="bioattack-evaluate",
@@ -40,21 +41,25 @@ def _work(config: EvaluateConfig) -> int:
     summary = evaluate(config)
     kept = (
         *("was_complete", "settings", "protocol", "data", "clean", "adversarial"),
-        *("least_epsilon", "by_group", "notes", "audit"),
+        *("least_epsilon", "by_group", "notes", "audit", "refusal"),
     )
+    is_measured = "clean" in summary
     result = {
         "output": str(config.output),
-        "report": None if config.dry_run else str(config.output / "report.html"),
+        "report": str(config.output / "report.html") if is_measured else None,
         **{name: summary[name] for name in kept if name in summary},
     }
     print_result(result, _lines(config, summary), as_json=config.json)
     failed = failed_checks(summary.get("audit")) if config.audit else []
     sys.stderr.write("".join(f"audit: {line}\n" for line in failed))
-    return CHECK_FAILED if failed else DONE
+    return CHECK_FAILED if failed or "refusal" in summary else DONE
 
 
 def _lines(config: EvaluateConfig, summary: dict[str, Any]) -> list[str]:
     protocol, data = summary["protocol"], summary["data"]
+    if "refusal" in summary:
+        verdict = f"nothing was measured: {summary['refusal']}"
+        return [verdict, *_audit_lines(summary), "", f"audit: {config.output / AUDIT}"]
     if "clean" not in summary:
         return _plan_lines(config, summary)
     names = [model["name"] for model in summary["models"]]

@@ -15,6 +15,7 @@ COMMAND = Command(
         "results tables, or any CSV of country,correct or country,accuracy,n; no model is loaded."
     ),
     example="bioattack-fairness income --results accuracy_by_country.csv --output income",
+    goes_on=False,
 )
 
 _KEPT = (

@@ -16,6 +16,7 @@ CLASSES = Command(
         f"side are compared image by image. {_READS}"
     ),
     example="bioattack-fairness classes --results standard --results robust --output classes",
+    goes_on=False,
 )
 GROUPS = Command(
     name="bioattack-fairness groups",
@@ -24,6 +25,7 @@ GROUPS = Command(
         f"confidence within each true class (EOU) besides. {_READS}"
     ),
     example="bioattack-fairness groups --results adult.csv --column race --output groups",
+    goes_on=False,
 )
 _KEPT = ("data", "models", "scores", "differences", "accuracies", "left_out", "undefined", "notes")
 

@@ -11,7 +11,9 @@ from bioattack.classifier import read_card
 from bioattack.errors import InputError
 from bioattack.files import PARTIAL_MARK, only_writer, remove_partials, replacing
 from bioattack.provenance import differences
+from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.training.config import TrainPlan, to_toml
+from bioattack.training.state import saved_states
 
 MODEL, SAVED_MODEL, CARD = "model.keras", "saved_model", "model_card.json"
 HISTORY, CONFIG, CHECKPOINTS, TENSORBOARD = "history.csv", "config.toml", "checkpoints", "tensorboard"
@@ -63,11 +65,15 @@ def _compare_settings(run: Path, plan: TrainPlan) -> None:
 def held_run_folder(plan: TrainPlan) -> Iterator[Path]:
     """Makes the run folder, or takes up the one that is there, and keeps other processes out of it.
 
+    A folder that was made here goes again if the records or what else was given turn out to be unusable
+    before anything worth keeping is in it.
+
     Raises:
         InputError: If another process trains into it.
         OSError: If it cannot be written.
     """
     run = plan.config.output
+    is_new = not run.exists()
     run.mkdir(parents=True, exist_ok=True)
     with only_writer(run):
         if plan.config.overwrite:
@@ -78,7 +84,15 @@ def held_run_folder(plan: TrainPlan) -> Iterator[Path]:
         if not (run / CONFIG).is_file():
             with replacing(run / CONFIG) as partial:
                 partial.write_text(to_toml(plan.settings()))
-        yield run
+        try:
+            yield run
+        except (InputError, RecordsError):
+            if is_new and not saved_states(run / CHECKPOINTS) and not (run / ADVERSARIAL).exists():
+                _clear(run)
+                # Whatever somebody else has put there stays.
+                with contextlib.suppress(OSError):
+                    run.rmdir()
+            raise
 
 
 def _clear(run: Path) -> None:

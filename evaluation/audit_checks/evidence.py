@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bioattack.attacks.request import AttackRequest
-from bioattack.attacks.run import attack_images
+from bioattack.attacks.run import ZeroGradientWarning, attack_images
 from bioattack.classifier import Classifier
 
 # From less than what undefended models bear to more than what any picture bears. No multiple of these, and of
@@ -196,15 +197,17 @@ class Evidence:
             num_restarts=max(1, run.num_restarts),
             judged=run.judged,
         )
-        outcome = attack_images(
-            classifier,
-            self.images,
-            self.labels,
-            request,
-            image_ids=list(self.sample.image_ids) or None,
-            batch_size=self.batch_size,
-            seed=self.seed + run.seed,
-        )
+        # That there is no gradient the audit says itself.
+        with warnings.catch_warnings(action="ignore", category=ZeroGradientWarning):
+            outcome = attack_images(
+                classifier,
+                self.images,
+                self.labels,
+                request,
+                image_ids=list(self.sample.image_ids) or None,
+                batch_size=self.batch_size,
+                seed=self.seed + run.seed,
+            )
         is_left = outcome.is_correct & ~outcome.is_fooled
         return tuple(map(Attacked, outcome.adversarial_images, outcome.logits, is_left))
 

@@ -187,6 +187,24 @@ def test_standardised_input_is_recognised(pictures):
         check_with_pictures(classifier, images=pictures[0], labels=pictures[1])
 
 
+def test_noise_that_vanishes_at_a_larger_scale_is_noted_as_noise():
+    labels = np.arange(60) % CLASSES
+    images = np.float32(0.4 + 0.2 * np.eye(CLASSES)[labels])[:, None, None] * np.ones((1, 6, 6, 1), "float32")
+
+    def with_noise(images):
+        means = tf.reduce_mean(images, (1, 2))
+        return 40 * tf.nn.relu(means + tf.random.normal(tf.shape(means), stddev=0.3))
+
+    model = load_classifier(with_noise, name="dice")
+    keras.utils.set_random_seed(0)
+    randomness, scale = check_with_pictures(model, images=images, labels=labels, batch_size=60)
+    assert "Model dice draws random numbers (the same pictures get other logits in a second" in randomness
+    assert "on another scale cannot be told" in scale
+    # Where it does as well as it can, there is nothing to be said of the scale.
+    calm = load_classifier(lambda images: model.logits(images) + 200 * tf.one_hot(labels, CLASSES))
+    assert len(check_with_pictures(calm, images=images, labels=labels, batch_size=60)) == 1
+
+
 UNFIT = {
     "gives probabilities .*--outputs probabilities": lambda model: (
         lambda images: tf.nn.softmax(model(images))

@@ -356,7 +356,20 @@ def test_bad_pictures_are_skipped_and_listed(options, source, workers, capsys):
     shown = capsys.readouterr().err
     assert "skipped: train/ant/bad.jpg is not a picture" in shown
     assert "skipped: test/bee/none.png is empty" in shown
-    with pytest.raises(RecordsError, match=r"another command"):
+    assert {skip["reason"] for skip in manifest.skipped} == {
+        "test/bee/none.png is empty (zero bytes)",
+        "train/ant/bad.jpg is not a picture",
+    }
+    sentence = (
+        "records holds records from which 2 unreadable pictures were left out; give --skip-bad to leave"
+    )
+    with pytest.raises(RecordsError, match=sentence):
+        build("folder", options)
+    again = build("folder", dataclasses.replace(options, skip_bad=True))
+    assert again.was_complete
+    assert again.manifest == manifest
+    (source / "train/ant/new.png").write_bytes((source / "train/ant/0.png").read_bytes())
+    with pytest.raises(RecordsError, match=r"another command or another state of the source"):
         build("folder", options)
 
 

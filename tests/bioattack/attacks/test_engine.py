@@ -1,6 +1,7 @@
 import io
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -496,6 +497,14 @@ BAD = {
     "negative epsilon": ({"epsilons": (-0.1,)}, "at least 0"),
     "no epsilon": ({"epsilons": ()}, "Received: none"),
     "infinite epsilon": ({"epsilons": (float("inf"),)}, "finite"),
+    "epsilon of 255 levels": (
+        {"epsilons": (8.0,)},
+        r"epsilons must be in \[0, 1\]: in linf .* 8/255 is 0.0314",
+    ),
+    "rms of 255 levels": (
+        {"epsilons": (0.1, 2), "norm": "rms"},
+        r"in rms .* 8/255 is 0.0314; .* Received: 2",
+    ),
     "no steps": ({"num_steps": 0}, "num_steps must be at least 1"),
     "no restarts": ({"num_restarts": 0}, "num_restarts must be at least 1"),
     "no draws": ({"num_draws": 0}, "num_draws must be at least 1"),
@@ -506,6 +515,45 @@ BAD = {
     "width": ({"least_epsilon_width": 0.2}, "0 < width < largest. Received: width=0.2, largest=0.1"),
     "batch": ({"batch_size": 0}, "batch_size must be at least 1"),
 }
+
+
+# Of these a model that says nothing of its classes has to be asked before anything else is done.
+BAD_OF_A_FUNCTION = [
+    *("negative", "up to 255", "integers", "float64", "NaN", "no channels", "fewer labels", "NaN logits"),
+    *("label too large", "no images"),
+]
+
+
+@pytest.mark.parametrize("name", BAD_OF_A_FUNCTION)
+def test_bad_input_of_a_bare_function_is_one_sentence(name):
+    given, sentence = BAD[name]
+    how = {"call": two_logits, "images": GREY, "labels": np.zeros(3, int)} | given
+    classifier = load_classifier(how.pop("call"), name="made")
+    assert classifier.num_classes is None
+    with pytest.raises(InputError, match=sentence) as raised:
+        attack_images(classifier, request=AttackRequest(epsilons=(0.1,)), **how)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_function_that_fails_on_the_images_is_named():
+    kernel = np.ones((12, 2), np.float32)
+    classifier = load_classifier(lambda images: tf.reshape(images, (-1, 12)) @ kernel[:, :1], name="made")
+    with pytest.raises(InputError, match="model made gives an output of shape"):
+        attack_images(classifier, GREY, np.zeros(3, int), AttackRequest())
+    classifier = load_classifier(lambda images: tf.reshape(images, (-1, 7)) @ kernel[:7], name="made")
+    with pytest.raises(InputError, match=r"model made cannot be called on inputs of 4 x 4 x 3 \("):
+        attack_images(classifier, GREY, np.zeros(3, int), AttackRequest())
+
+
+def test_images_of_another_size_than_the_model_takes_are_refused():
+    inputs = keras.Input((4, None, 3))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    classifier = load_classifier(model, name="made")
+    images = np.zeros((3, 5, 4, 3), np.float32)
+    sentence = "model made takes inputs of 4 x any x 3, and these are of 5 x 4 x 3; bring them to its size"
+    with pytest.raises(InputError, match=sentence):
+        attack_images(classifier, images, np.zeros(3, int), AttackRequest())
+    assert attack_images(classifier, GREY, np.zeros(3, int), AttackRequest("bim")).is_correct.all()
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -549,6 +597,21 @@ def test_a_gradient_of_zero_is_told():
     attacked = attack_images(linear_classifier(call), images, np.array([0, 0]), request)
     np.testing.assert_array_equal(attacked.has_zero_gradient[0], [True, False])
     np.testing.assert_array_equal(attacked.adversarial_images[0, 0], images[0])
+
+
+def test_a_gradient_of_zero_at_every_image_is_a_warning():
+    cut = linear_classifier(lambda images: two_logits(tf.stop_gradient(images)) + 0 * images[:, 0, 0, :2])
+    labels = np.array([0, 0, 1])  # The third is wrong before, and not attacked.
+    with pytest.warns(
+        UserWarning, match="model made has a gradient of exactly 0 at every attacked image"
+    ) as told:
+        attacked = attack_images(cut, GREY, labels, AttackRequest(epsilons=(0.05, 0.3)))
+    assert attacked.adversarial_accuracy().tolist() == [2 / 3, 2 / 3]
+    assert "--audit" in str(told[0].message)
+    assert told[0].filename == __file__
+    # Where nothing is attacked, or no gradient is asked for, there is nothing to warn of.
+    attack_images(cut, GREY, np.ones(3, int), AttackRequest(epsilons=(0.05,)))
+    attack_images(cut, GREY, labels, AttackRequest("square", epsilons=(0.05,), num_steps=2))
 
 
 def test_draws_are_averaged():

@@ -308,3 +308,14 @@ def test_the_ball_holds_in_double_precision(norm):
         # What rounding towards the image costs: less than 1e-7 a pixel.
         np.testing.assert_allclose(sizes, wanted, rtol=1e-3, atol=1e-7 * images[0].size)
     assert foolbox_names.attack_norm(Lying(None)) == "linf"
+
+
+@pytest.mark.parametrize("class_name", ["L2CarliniWagnerAttack", "LinfPGD"])
+def test_every_call_of_the_model_is_told(class_name, classifier, batch):
+    told = []
+    options = {"steps": 3} | ({"binary_search_steps": 2} if "Carlini" in class_name else {})
+    (outcome,) = run_foolbox(
+        classifier, batch, class_name=class_name, options=options, epsilons=(0.1,), seed=0, tell=told.append
+    )
+    assert told == list(range(1, outcome.num_steps.max() + 1))
+    assert len(told) >= 3

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from bioattack.attacks.request import AttackRequest
-from bioattack.attacks.run import attack_images, make_attack
+from bioattack.attacks.run import ZeroGradientWarning, attack_images, make_attack
 from bioattack.classifier import load_classifier
 from bioattack.distances import Distance, make_distance
 from bioattack.errors import InputError
@@ -128,7 +128,8 @@ def test_a_gradient_of_zero_moves_nothing_and_is_reported():
     images = np.random.default_rng(1).uniform(0.2, 0.8, (3, 2, 2, 3)).astype(np.float32)
     for step_rule in ("normalised", "raw", "sign"):
         request = AttackRequest("lagrangian", distance="l2", num_steps=3, step_rule=step_rule)
-        attacked = attack_images(classifier, images, np.zeros(3, int), request)
+        with pytest.warns(ZeroGradientWarning):
+            attacked = attack_images(classifier, images, np.zeros(3, int), request)
         np.testing.assert_array_equal(attacked.adversarial_images[0], images)
         assert attacked.has_zero_gradient.all()
     request = AttackRequest("lagrangian-margin", distance="l2", num_steps=3)

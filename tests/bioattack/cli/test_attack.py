@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -202,6 +203,16 @@ def test_a_class_of_foolbox_with_options_beside_ours(model, records, tmp_path):
     assert len(saved_pictures(tmp_path / "o", "images")) == len(rows)
 
 
+def test_a_slow_class_of_foolbox_is_seen_at_work(model, records, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(robustness, "SHOW_SECONDS", 0.0)
+    options = ["--foolbox-options", "steps=5", "binary_search_steps=2", "--limit", "4", "--batch-size", "2"]
+    attack(
+        *("--model", model, "--data", records, "--output", tmp_path / "o", *options),
+        *("--attack", "foolbox:L2CarliniWagnerAttack"),
+    )
+    assert re.search(r"calls of the model for this batch: \d", capsys.readouterr().err)
+
+
 def test_worst_case_is_the_union_of_its_attacks(model, records, tmp_path):
     common = ["--model", model, "--data", records, "--epsilons", "0.115", "0.12", "--batch-size", "8"]
     common += ["--steps", "12", "--quiet"]
@@ -309,6 +320,7 @@ def test_a_full_disk_is_one_sentence_and_no_end(output, model, records, tmp_path
     attack(*the_command(model, records, tmp_path / "o"), expect=2)
     error = capsys.readouterr().err
     assert error.startswith("bioattack-attack: No space left on device: ")
+    assert error.endswith("; free some space and give the same command again: it goes on from there\n")
     assert error.count("\n") == 1
     monkeypatch.undo()
     attack(*the_command(model, records, tmp_path / "o"))

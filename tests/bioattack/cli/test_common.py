@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
@@ -148,12 +149,43 @@ def test_what_the_system_refuses_names_the_file(capsys):
     assert capsys.readouterr().err == "bioattack-try: No such file or directory: no/such/file\n"
 
 
-def test_interrupt_is_130(capsys):
+AGAIN = "and give the same command again"
+REMEDIES = {
+    errno.ENOSPC: f"No space left on device: out/a; free some space {AGAIN}",
+    errno.EDQUOT: f"Disk quota exceeded: out/a; free some of your quota {AGAIN}",
+    errno.EFBIG: f"File too large: out/a; lift the limit on the size of files (ulimit -f) {AGAIN}",
+    errno.EACCES: "Permission denied: out/a; give another place, or get the right to use this one",
+    errno.EPERM: "Operation not permitted: out/a; give another place, or get the right to use this one",
+    errno.EROFS: "Read-only file system: out/a; give a place that can be written",
+    errno.ENOTDIR: (
+        "Not a directory: out/a; a part of this path is a file where a folder is wanted: give another path"
+    ),
+    errno.EISDIR: "Is a directory: out/a; this is a folder where a file is wanted: give another path",
+    errno.ENAMETOOLONG: "File name too long: out/a; give a shorter path",
+    errno.EIO: "Input/output error: out/a",
+}
+
+
+@pytest.mark.parametrize("number", REMEDIES)
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_the_system_refuses_comes_with_what_to_do(number, goes_on, capsys):
+    def work():
+        raise OSError(number, os.strerror(number), "out/a")
+
+    with pytest.raises(SystemExit) as stop:
+        common.run(dataclasses.replace(COMMAND, goes_on=goes_on), work)
+    assert stop.value.code == 2
+    more = ": it goes on from there" if goes_on and AGAIN in REMEDIES[number] else ""
+    assert capsys.readouterr().err == f"bioattack-try: {REMEDIES[number]}{more}\n"
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_interrupt_is_130(goes_on, capsys):
     def work():
         raise KeyboardInterrupt
 
-    assert common.run(COMMAND, work) == 130
-    assert "goes on from here" in capsys.readouterr().err
+    assert common.run(dataclasses.replace(COMMAND, goes_on=goes_on), work) == 130
+    assert ("goes on from here" in capsys.readouterr().err) == goes_on
 
 
 def test_a_fault_of_ours_keeps_its_traceback():

@@ -5,10 +5,11 @@ import re
 
 import keras
 import pytest
+import tensorflow as tf
 
 from bioattack.cli.evaluate import main
 from bioattack.evaluation.results import AUDIT, read_results, read_summary
-from bioattack.testing.faulty_models import RandomGain
+from bioattack.testing.faulty_models import FAULTS, RandomGain
 from bioattack.testing.small_records import write_small_records
 
 SIZE = 16
@@ -93,6 +94,90 @@ def test_an_audit_is_added_to_what_was_measured_before(random_file, records, tmp
     _evaluate(*command)
     assert "audit" in read_summary(tmp_path / "out")
     assert "audit:" not in capsys.readouterr().err
+
+
+class _RandomTint(tf.Module):
+    """Adds a random tint to each picture, larger than that which tells the classes."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32)])
+    def __call__(self, pictures):
+        means = tf.reduce_mean(pictures, (1, 2))
+        return 40 * tf.nn.relu(means + tf.random.normal(tf.shape(means), stddev=0.3))
+
+
+def test_noise_on_the_input_is_not_taken_for_another_pixel_range(records, tmp_path, capsys):
+    tf.saved_model.save(_RandomTint(), tmp_path / "dice")
+    command = ["--model", tmp_path / "dice", "--data", records, "--output", tmp_path / "out", *FAST[:-1]]
+    _evaluate(*command, "--audit", expect=1)
+    printed = capsys.readouterr().err
+    assert "note: Model dice draws random numbers" in printed
+    assert "note: Whether model dice wants its pictures on another scale cannot be told" in printed
+    assert "audit: dice: randomness does not hold" in printed
+
+
+class _Faulty(tf.Module):
+    """The tint behind a seeded fault."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.broken = FAULTS[fault].make(lambda pictures: 40 * tf.reduce_mean(pictures, (1, 2)))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32)])
+    def __call__(self, pictures):
+        return self.broken(pictures)
+
+
+# Faults for which a model is refused without an audit, and how the refusal begins.
+REFUSED = {
+    "softmax": "gives probabilities",
+    "saturated-softmax": "gives",
+    "stopped-gradient": "has no gradient with respect to the pictures (something",
+    "rounded-images": "has no gradient with respect to the pictures (something",
+    "flat-logits": "has no gradient with respect to the pictures (something",
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_what_is_refused_is_still_audited(fault, records, tmp_path, capsys):
+    tf.saved_model.save(_Faulty(fault), tmp_path / "m")
+    command = ["--model", tmp_path / "m", "--data", records, "--output", tmp_path / "out", *FAST]
+    _evaluate(*command, expect=2)
+    refusal = capsys.readouterr().err.removeprefix("bioattack-evaluate: ").strip()
+    assert refusal.startswith(f"model m {REFUSED[fault]}")
+    assert not (tmp_path / "out").exists()
+    command += ["--audit", "--audit-images", "16"]
+    _evaluate(*command, expect=1)
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"nothing was measured: {refusal}\n")
+    assert re.search(r"audit of m on 16 pictures: \w+ checks? do(es)? not hold", printed.out)
+    assert f"audit: m: {FAULTS[fault].caught_by[-1 if fault == 'flat-logits' else 0]} " in printed.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [AUDIT]
+
+
+def test_a_model_of_nan_is_audited_too(records, tmp_path, capsys):
+    dense = keras.layers.Dense(3, bias_initializer=keras.initializers.Constant(float("nan")))
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), dense])
+    model.save(tmp_path / "m.keras")
+    command = ["--model", tmp_path / "m.keras", "--data", records, "--output", tmp_path / "out", *FAST]
+    _evaluate(*command, "--audit", "--audit-images", "16", expect=1)
+    printed = capsys.readouterr()
+    assert "nothing was measured: model m is broken: its weights dense" in printed.out
+    assert "audit: m: non-finite does not hold" in printed.err
+
+
+def test_an_audit_alone_is_kept_and_told_from_others(sound_file, records, tmp_path, capsys):
+    tf.saved_model.save(_Faulty("softmax"), tmp_path / "m")
+    command = ["--data", records, "--output", tmp_path / "out", *FAST, "--audit", "--audit-images", "16"]
+    _evaluate("--model", tmp_path / "m", *command, expect=1)
+    before = (tmp_path / "out" / AUDIT).stat().st_mtime_ns
+    capsys.readouterr()
+    _evaluate("--model", tmp_path / "m", *command, "--json", expect=1)
+    result = json.loads(capsys.readouterr().out)
+    assert (tmp_path / "out" / AUDIT).stat().st_mtime_ns == before
+    assert (result["report"], result["audit"]["models"][0]["model"]) == (None, "m")
+    assert "gives probabilities" in result["refusal"]
+    _evaluate("--model", sound_file, *command[:-3], expect=2)
+    assert "give another --output, or --overwrite to replace it" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_so_and_does_nothing(sound_file, records, tmp_path, capsys):

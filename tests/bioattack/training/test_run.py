@@ -14,6 +14,7 @@ from bioattack.models.registry import build_model
 from bioattack.testing.small_records import write_small_records
 from bioattack.tfrecords_builder.errors import RecordsError
 from bioattack.tfrecords_builder.reading import open_records
+from bioattack.training import run as run_module
 from bioattack.training.config import TrainConfig
 from bioattack.training.run import train
 from bioattack.training.state import saved_states
@@ -305,6 +306,27 @@ def test_flipped_bit_in_a_shard_is_named(tmp_path):
     shard.write_bytes(content)
     with pytest.raises(RecordsError, match=shard.name):
         train(quiet_config(records, tmp_path / "run"))
+    # Nothing that the next command would stumble over.
+    assert not (tmp_path / "run").exists()
+    # A folder that was there before stays.
+    (tmp_path / "run").mkdir()
+    with pytest.raises(RecordsError, match=shard.name):
+        train(quiet_config(records, tmp_path / "run"))
+    assert (tmp_path / "run" / "config.toml").is_file()
+
+
+def test_what_a_run_has_reached_outlives_damaged_records(small_records, tmp_path, monkeypatch):
+    finish = run_module.finish_run
+
+    def refused(*_, **__):
+        raise RecordsError("a shard was changed")
+
+    monkeypatch.setattr(run_module, "finish_run", refused)
+    config = quiet_config(small_records, tmp_path / "run", limit=16)
+    with pytest.raises(RecordsError, match="a shard was changed"):
+        train(config)
+    monkeypatch.setattr(run_module, "finish_run", finish)
+    assert train(config).first_epoch == 2
 
 
 def test_unknown_option_of_the_model(small_records, tmp_path):
