@@ -572,7 +572,7 @@ def test_progress_ends_at_the_end_also_after_a_kill(classifiers, pictures, tmp_p
         def set_description(self, text):
             del text
 
-        def set_postfix_str(self, text):
+        def set_postfix_str(self, text, **_):
             del text
 
     def dying(engine, path, *, note):
