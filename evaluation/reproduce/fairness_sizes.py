@@ -104,6 +104,7 @@ def sizes_of(config: ReproduceConfig, subject: Subject) -> Sizes:
     if subject is ROWS and config.preset != "demo":
         paper = SIZES["paper"]
         changes |= {
+            "inner_steps": paper.inner_steps,
             "num_left_out": paper.num_left_out,
             "leave_one_out_epochs": paper.leave_one_out_epochs,
             "leave_one_out_limit": paper.leave_one_out_limit,
