@@ -1,7 +1,7 @@
 """Speed and memory of the records, side by side with what they replace, as ratios measured in one run.
 
-    python benchmarks/records.py                    on photograph-sized pictures that it draws itself
-    python benchmarks/records.py --source FOLDER    on your own JPEG or PNG files, one folder per class
+    python benchmarks/records.py                    on pictures as heavy as photographs that it draws itself
+    python benchmarks/records.py --source FOLDER    on your own JPEG or PNG files, wherever they lie in it
     python benchmarks/records.py --quick            few pictures and repeats: does it run, not how fast
 
 Each line is the median over interleaved repeats of "ours / theirs", with the least and the greatest. Wall
@@ -37,6 +37,9 @@ from bioattack.tfrecords_builder.synthetic_scene import draw_scene
 
 CROP_SIZE, SMALL_SIZE = 320, 64
 PHOTOGRAPH = (375, 500)
+# Grain that brings a drawn picture to the bytes a photograph of its size has, on which the time of decoding
+# depends: 135 KB, the mean of the 24 of 375 x 500 among 120 pictures of ImageNet.
+GRAIN = 14.0
 BATCH_SIZE = 32
 GROWTH = 10
 # A network so narrow that what a training run holds in memory is TensorFlow, Keras and the pictures.
@@ -49,22 +52,23 @@ def main() -> None:
     num_pictures, repeats = (40, 2) if arguments.quick else (300, 5)
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as name:
         scratch = Path(name)
-        source = arguments.source or _draw_photographs(scratch / "photographs", num_pictures)
-        files = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        given = arguments.source or _draw_photographs(scratch / "drawn", num_pictures)
+        source = _copied(given, scratch / "pictures")
+        files = _files(source)
         print(f"{len(files)} pictures, {os.cpu_count()} cores, TensorFlow {tf.__version__}", file=sys.stderr)
         print_head()
         print_rows(_measure_building(source, files, scratch, repeats))
         for size in (CROP_SIZE, SMALL_SIZE):
             folder = _cropped(files, scratch / f"png-{size}", size)
             print_rows(*_measure_reading(folder, f"{size} x {size} PNG", scratch, repeats))
-        if arguments.source is None:
-            print_rows(*_measure_reading(source, "375 x 500 JPEG", scratch, repeats))
+        folder, (width, height) = _photographs_of_one_size(files, scratch / "photographs")
+        print_rows(*_measure_reading(folder, f"{height} x {width} JPEG", scratch, repeats))
         print_rows(*_measure_memory(scratch, files, arguments.quick))
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--source", type=Path, help="folder of pictures, one folder per class")
+    parser.add_argument("--source", type=Path, help="folder of pictures, JPEG files among them")
     parser.add_argument("--scratch", type=Path, help="where to put temporary files")
     parser.add_argument("--quick", action="store_true", help="few pictures and repeats")
     return parser.parse_args()
@@ -72,27 +76,62 @@ def _parse() -> argparse.Namespace:
 
 def _draw_photographs(folder: Path, number: int) -> Path:
     height, width = PHOTOGRAPH
+    folder.mkdir(parents=True)
     for index in range(number):
-        name = tuple(DRAWERS)[index % len(DRAWERS)]
-        scene = draw_scene(name, max(PHOTOGRAPH), np.random.default_rng(index))
-        path = folder / name / f"{index:04d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(scene[:height, :width]).save(path, quality=90)
+        random = np.random.default_rng(index)
+        scene = draw_scene(tuple(DRAWERS)[index % len(DRAWERS)], max(PHOTOGRAPH), random)[:height, :width]
+        grainy = (scene + random.normal(scale=GRAIN, size=scene.shape)).clip(0, 255)
+        Image.fromarray(grainy.astype(np.uint8)).save(folder / f"{index:04d}.jpg", quality=90)
     return folder
+
+
+def _copied(given: Path, folder: Path) -> Path:
+    """Copies the pictures into two folders: a builder of records wants classes, whatever they are."""
+    files = [path for path in _files(given) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    if not files:
+        raise SystemExit(f"benchmarks/records.py: {given} holds no JPEG or PNG files")
+    for index, file in enumerate(files):
+        shutil.copyfile(file, _place(folder, index, file.suffix))
+    return folder
+
+
+def _photographs_of_one_size(files: list[Path], folder: Path) -> tuple[Path, tuple[int, int]]:
+    """Links the JPEG files in colour of the most frequent size, width by height, into one folder."""
+    by_size: dict[tuple[int, int], list[Path]] = {}
+    for file in files:
+        with Image.open(file) as opened:
+            if opened.format == "JPEG" and opened.mode == "RGB":
+                by_size.setdefault(opened.size, []).append(file)
+    if not by_size:
+        raise SystemExit("benchmarks/records.py: there is no JPEG file in colour among the pictures")
+    size, chosen = max(by_size.items(), key=lambda item: len(item[1]))
+    kilobytes = np.mean([path.stat().st_size for path in chosen]) / 1000
+    print(f"{len(chosen)} JPEG files of {size[1]} x {size[0]}, {kilobytes:.0f} KB each", file=sys.stderr)
+    for index, path in enumerate(chosen):
+        os.link(path, _place(folder, index, path.suffix))
+    return folder, size
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _place(folder: Path, index: int, suffix: str) -> Path:
+    path = folder / f"class-{index % 2}" / f"{index:05d}{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _cropped(files: list[Path], folder: Path, size: int) -> Path:
     """Writes the pictures once more, as square PNG files."""
     for index, file in enumerate(files):
-        path = folder / file.parent.name / f"{index:05d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_crop_and_encode(file, size))
+        _place(folder, index, ".png").write_bytes(_crop_and_encode(file, size))
     return folder
 
 
 def _multiplied(folder: Path, many: Path, copies: int) -> Path:
     """Lists each picture several times, under names of its own, at no cost in space."""
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in _files(folder):
         for copy in range(copies):
             link = many / path.parent.name / f"{copy}-{path.name}"
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +167,7 @@ def _measure_building(source: Path, files: list[Path], scratch: Path, repeats: i
 
 
 def _measure_reading(folder: Path, what: str, scratch: Path, repeats: int) -> list[Ratio]:
-    num_pictures = sum(path.is_file() for path in folder.rglob("*"))
+    num_pictures = len(_files(folder))
     # As many as an epoch has in earnest: what is timed is reading, not the start and end of a pass.
     copies = -(-(4000 if what.startswith(f"{SMALL_SIZE} ") else 600) // num_pictures)
     folder = _multiplied(folder, scratch / f"many-{folder.name}", copies)
@@ -137,7 +176,7 @@ def _measure_reading(folder: Path, what: str, scratch: Path, repeats: int) -> li
     )
     build("folder", options)
     records = open_records(options.output)
-    encoded = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
+    encoded = [path.read_bytes() for path in _files(folder)]
     assert len(encoded) == records.num_examples("train")
     ours = _ours(records)
     files = _keras_files(folder, records)

@@ -1,5 +1,6 @@
 """The sections of the paper on adversarial training and fairness, measured beside published."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,17 @@ NUM_PAPER = len(PAPER_NETWORKS)
 _LABEL_BY_TITLE = {network.title: network.label for network in PAPER_NETWORKS}
 
 
-def accuracy_section(workplace: Workplace, experiment: Experiment) -> Section:
-    """Makes section IV.A: accuracy of the two networks, and on whose adversarial examples it is measured."""
-    studies = open_studies(workplace, asked=(WHITE_BOX,))
+def accuracy_section(
+    workplace: Workplace, experiment: Experiment, *, asked: Sequence[str] = (WHITE_BOX,)
+) -> Section:
+    """Makes section IV.A: accuracy of the two networks, and on whose adversarial examples it is measured.
+
+    Args:
+        workplace: Where it goes.
+        experiment: What it is called.
+        asked: The attacks that this section and those after it need, which are then made side by side.
+    """
+    studies = open_studies(workplace, asked=asked)
     lines, values = [], []
     for study in studies:
         for network in study.networks[:NUM_PAPER]:

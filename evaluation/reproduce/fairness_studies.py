@@ -24,6 +24,7 @@ from bioattack.tfrecords_builder.reading import open_records
 from bioattack.tfrecords_builder.workers import run_tasks
 from bioattack.training.many import divide_processor
 from bioattack.training.many_config import num_cores
+from bioattack.training.run_folder import read_finished_card
 
 _MOST_PROCESSES = 8
 
@@ -53,6 +54,15 @@ class _Share:
         """How often its process tells that something is done."""
         return len(self.networks) * (1 + len(self.asked))
 
+    def is_trained(self, workplace: Workplace) -> bool:
+        """Tells whether all its networks are trained."""
+        runs = (run_folder(workplace, network, self.seed, perturb=self.perturb) for network in self.networks)
+        return all(read_finished_card(run) is not None for run in runs)
+
+    def train(self, workplace: Workplace) -> None:
+        """Trains those of its networks that are not trained."""
+        train_networks(workplace, self.networks, self.seed, perturb=self.perturb)
+
 
 def open_studies(
     workplace: Workplace, *, asked: Sequence[str] = (), with_further: bool = False
@@ -60,7 +70,8 @@ def open_studies(
     """Trains the networks of every seed, and of every way to move rows, and attacks them as will be asked.
 
     As many at a time as there are cores, each in a process of its own with its share of them: a network of
-    rows keeps one core busy, hardly more, and one of pictures leaves a fifth of two idle.
+    rows keeps one core busy, hardly more, and one of pictures leaves a fifth of two idle. One that would be
+    trained beside attacks alone is trained before, on all cores.
 
     Args:
         workplace: Where they go.
@@ -81,6 +92,9 @@ def open_studies(
     for seed in dict.fromkeys(share.seed for share in shares):
         # All others of the seed need this one, and those that move rows in another way have it in common.
         train_networks(workplace, networks[:1], seed)
+    untrained = [share for share in shares if not share.is_trained(workplace)]
+    if len(untrained) == 1:
+        untrained[0].train(workplace)
     if shares:
         _work_side_by_side(shares)
     return studies
