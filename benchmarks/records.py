@@ -37,8 +37,8 @@ from bioattack.tfrecords_builder.synthetic_scene import draw_scene
 
 CROP_SIZE, SMALL_SIZE = 320, 64
 PHOTOGRAPH = (375, 500)
-# What brings a drawn picture to the bytes of a photograph, on which the time of decoding depends: of the 24 of
-# this size among 120 pictures of ImageNet 21 have this quality, 23 colours at full size; they have 135 KB each.
+# What brings a drawn picture to the bytes of a photograph, on which the time of decoding depends: of the 24
+# of this size among 120 pictures of ImageNet, of 135 KB each, 21 have this quality, 23 colours at full size.
 GRAIN, QUALITY = 1.4, 96
 BATCH_SIZE = 32
 GROWTH = 10
@@ -81,7 +81,8 @@ def _draw_photographs(folder: Path, number: int) -> Path:
         random = np.random.default_rng(index)
         scene = draw_scene(tuple(DRAWERS)[index % len(DRAWERS)], max(PHOTOGRAPH), random)[:height, :width]
         grainy = (scene + random.normal(scale=GRAIN, size=scene.shape)).clip(0, 255)
-        Image.fromarray(grainy.astype(np.uint8)).save(folder / f"{index:04d}.jpg", quality=QUALITY, subsampling=0)
+        picture = Image.fromarray(grainy.astype(np.uint8))
+        picture.save(folder / f"{index:04d}.jpg", quality=QUALITY, subsampling=0)
     return folder
 
 

@@ -95,7 +95,7 @@ def _death(process: Any) -> RecordsError:
     process.join(timeout=1)
     return RecordsError(
         f"a worker process was ended from outside (exit code {process.exitcode}), most often for want of "
-        "memory; give fewer --workers: the same command goes on from the finished shards"
+        "memory; free some, or have fewer processes at a time: the same command goes on from what is finished"
     )
 
 

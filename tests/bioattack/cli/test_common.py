@@ -245,3 +245,32 @@ def test_unknown_sub_command_is_one_sentence(argv, capsys):
         f"bioattack-try: give a question first: one, two. Received: {received!r} (bioattack-try --help)\n"
     )
     assert capsys.readouterr().err == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only the GNU C library has the settings")
+@pytest.mark.parametrize(("given", "is_kept"), [({}, True), ({"MALLOC_TRIM_THRESHOLD_": "131072"}, False)])
+def test_freed_memory_is_kept_unless_the_environment_decides(given, is_kept):
+    # Each of the blocks is below the size from which the library asks the system for pages of its own.
+    code = (
+        "import ctypes, resource\n"
+        "from bioattack.cli import common\n"
+        "common._keep_freed_memory()\n"
+        "library = ctypes.CDLL(None)\n"
+        "library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]\n"
+        "def turn():\n"
+        "    blocks = [library.malloc(2**16) for _ in range(500)]\n"
+        "    for block in blocks: ctypes.memset(block, 1, 2**16)\n"
+        "    for block in blocks: library.free(block)\n"
+        "turn()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "turn()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")
+    } | given
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    # 500 blocks of 64 KiB are 8,000 pages.
+    assert (int(result.stdout) < 800) == is_kept
