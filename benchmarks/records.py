@@ -37,8 +37,9 @@ from bioattack.tfrecords_builder.synthetic_scene import draw_scene
 
 CROP_SIZE, SMALL_SIZE = 320, 64
 PHOTOGRAPH = (375, 500)
-# What brings a drawn picture to the bytes of a photograph, on which the time of decoding depends: of the 24
-# of this size among 120 pictures of ImageNet, of 135 KB each, 21 have this quality, 23 colours at full size.
+# What brings a drawn picture to about the bytes of a photograph (147 KB), on which decoding takes its time:
+# of the 24 of this size among 120 pictures of ImageNet, of 135 KB each, 21 have this quality, 23 colours at
+# full size.
 GRAIN, QUALITY = 1.4, 96
 BATCH_SIZE = 32
 GROWTH = 10
@@ -52,8 +53,11 @@ def main() -> None:
     num_pictures, repeats = (40, 2) if arguments.quick else (300, 5)
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as name:
         scratch = Path(name)
-        given = arguments.source or _draw_photographs(scratch / "drawn", num_pictures)
-        source = _copied(given, scratch / "pictures")
+        source = scratch / "pictures"
+        if arguments.source is None:
+            _draw_photographs(source, num_pictures)
+        else:
+            _copy(arguments.source, source)
         files = _files(source)
         print(f"{len(files)} pictures, {os.cpu_count()} cores, TensorFlow {tf.__version__}", file=sys.stderr)
         print_head()
@@ -61,56 +65,52 @@ def main() -> None:
         for size in (CROP_SIZE, SMALL_SIZE):
             folder = _cropped(files, scratch / f"png-{size}", size)
             print_rows(*_measure_reading(folder, f"{size} x {size} PNG", scratch, repeats))
-        folder, (width, height) = _photographs_of_one_size(files, scratch / "photographs")
-        print_rows(*_measure_reading(folder, f"{height} x {width} JPEG", scratch, repeats))
+        if size_in_words := _link_photographs_of_one_size(files, scratch / "photographs"):
+            print_rows(*_measure_reading(scratch / "photographs", f"{size_in_words} JPEG", scratch, repeats))
         print_rows(*_measure_memory(scratch, files, arguments.quick))
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--source", type=Path, help="folder of pictures, JPEG files among them")
+    parser.add_argument("--source", type=Path, help="folder of pictures, JPEG or PNG files")
     parser.add_argument("--scratch", type=Path, help="where to put temporary files")
     parser.add_argument("--quick", action="store_true", help="few pictures and repeats")
     return parser.parse_args()
 
 
-def _draw_photographs(folder: Path, number: int) -> Path:
+def _draw_photographs(folder: Path, number: int) -> None:
     height, width = PHOTOGRAPH
-    folder.mkdir(parents=True)
     for index in range(number):
         random = np.random.default_rng(index)
         scene = draw_scene(tuple(DRAWERS)[index % len(DRAWERS)], max(PHOTOGRAPH), random)[:height, :width]
         grainy = (scene + random.normal(scale=GRAIN, size=scene.shape)).clip(0, 255)
         picture = Image.fromarray(grainy.astype(np.uint8))
-        picture.save(folder / f"{index:04d}.jpg", quality=QUALITY, subsampling=0)
-    return folder
+        picture.save(_place(folder, index, ".jpg"), quality=QUALITY, subsampling=0)
 
 
-def _copied(given: Path, folder: Path) -> Path:
-    """Copies the pictures into two folders: a builder of records wants classes, whatever they are."""
+def _copy(given: Path, folder: Path) -> None:
     files = [path for path in _files(given) if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
     if not files:
         raise SystemExit(f"benchmarks/records.py: {given} holds no JPEG or PNG files")
     for index, file in enumerate(files):
         shutil.copyfile(file, _place(folder, index, file.suffix))
-    return folder
 
 
-def _photographs_of_one_size(files: list[Path], folder: Path) -> tuple[Path, tuple[int, int]]:
-    """Links the JPEG files in colour of the most frequent size, width by height, into one folder."""
+def _link_photographs_of_one_size(files: list[Path], folder: Path) -> str:
+    """Links the JPEG files in colour of the most frequent size; gives it, or "" where there are none."""
     by_size: dict[tuple[int, int], list[Path]] = {}
     for file in files:
         with Image.open(file) as opened:
             if opened.format == "JPEG" and opened.mode == "RGB":
                 by_size.setdefault(opened.size, []).append(file)
     if not by_size:
-        raise SystemExit("benchmarks/records.py: there is no JPEG file in colour among the pictures")
-    size, chosen = max(by_size.items(), key=lambda item: len(item[1]))
+        return ""
+    (width, height), chosen = max(by_size.items(), key=lambda item: len(item[1]))
     kilobytes = np.mean([path.stat().st_size for path in chosen]) / 1000
-    print(f"{len(chosen)} JPEG files of {size[1]} x {size[0]}, {kilobytes:.0f} KB each", file=sys.stderr)
+    print(f"{len(chosen)} JPEG files of {height} x {width}, {kilobytes:.0f} KB each", file=sys.stderr)
     for index, path in enumerate(chosen):
         os.link(path, _place(folder, index, path.suffix))
-    return folder, size
+    return f"{height} x {width}"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -118,6 +118,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _place(folder: Path, index: int, suffix: str) -> Path:
+    """Names a picture in one of two folders: a builder of records wants classes, whatever they are."""
     path = folder / f"class-{index % 2}" / f"{index:05d}{suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -19,15 +19,15 @@ from bioattack._version import __version__
 
 DONE, CHECK_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
+# Names of settings in the GNU C library's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
 # What to do about what the operating system refuses; where space is lacking, the command is given again.
 _NO_SPACE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some of your quota",
     errno.EFBIG: "lift the limit on the size of files (ulimit -f)",
 }
-# Names of settings in the GNU C library's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-
 _WRONG_PLACE = {
     errno.EACCES: "give another place, or get the right to use this one",
     errno.EPERM: "give another place, or get the right to use this one",
